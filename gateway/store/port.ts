@@ -1,0 +1,78 @@
+/**
+ * What the gateway keeps. Key names and lifetimes are the business of the implementations only.
+ * Reads see every write that any process on the same store has acknowledged.
+ */
+
+export type TokenKind = 'machine' | 'personal';
+export type TokenState = 'active' | 'revoked';
+export type UserState = 'active' | 'inactive';
+
+/**
+ * `admin` implies the rest. `proxy`: /v1/*. `validate`: /validate and /validate_output.
+ * `labeller`: may set `opts.truth`.
+ */
+export type Scope = 'admin' | 'proxy' | 'validate' | 'labeller';
+
+export interface TokenRecord {
+  readonly id: string;
+  readonly name: string;
+  readonly kind: TokenKind;
+  readonly userId: string;
+  readonly scopes: readonly Scope[];
+  readonly defaultTenant: string;
+  /** `*` allows every configured tenant. */
+  readonly tenants: readonly string[];
+  readonly state: TokenState;
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number;
+  readonly expiresAt: number | null;
+}
+
+export interface UserRecord {
+  readonly id: string;
+  readonly state: UserState;
+  readonly locked: boolean;
+  readonly createdAt: number;
+}
+
+/** A canary that was issued or received. The value is stored sealed; `hash` identifies it. */
+export interface CanaryRecord {
+  /** Registry id, safe to show. */
+  readonly id: string;
+  readonly tenant: string;
+  /** Sealed by the caller; opaque to the store. */
+  readonly sealed: Uint8Array;
+  readonly carrier: 'system' | 'developer' | 'caller';
+  /** Derived by this gateway, so it is also checked across tenants. */
+  readonly derived: boolean;
+  readonly createdAt: number;
+  readonly expiresAt: number;
+}
+
+export interface Store {
+  /** `digest` is the HMAC-SHA-256 of the token value in hex. */
+  putToken(digest: string, record: TokenRecord): Promise<void>;
+  tokenByDigest(digest: string): Promise<TokenRecord | null>;
+  tokenById(id: string): Promise<TokenRecord | null>;
+  listTokens(): Promise<TokenRecord[]>;
+  /** False when there is no such token. */
+  revokeToken(id: string): Promise<boolean>;
+
+  putUser(record: UserRecord): Promise<void>;
+  user(id: string): Promise<UserRecord | null>;
+  /** Null when there is no such user. */
+  changeUser(id: string, change: Partial<Pick<UserRecord, 'state' | 'locked'>>): Promise<UserRecord | null>;
+
+  /** Registers or prolongs; the newest expiry wins. */
+  putCanary(record: CanaryRecord): Promise<void>;
+  /** Live canaries of a tenant, newest first, at most `max`, with how many more there are. */
+  liveCanaries(tenant: string, now: number, max: number): Promise<{ records: CanaryRecord[]; more: number }>;
+  /** Live derived canaries of all tenants but one, newest first, at most `max`. */
+  foreignCanaries(tenant: string, now: number, max: number): Promise<CanaryRecord[]>;
+  /** Changes whenever a canary is added; cheap, for caches. */
+  canaryGeneration(): Promise<number>;
+  /** Removes what has expired; returns how many entries. */
+  sweep(now: number): Promise<number>;
+
+  close(): Promise<void>;
+}
