@@ -117,6 +117,8 @@ const provenanceSchema = z.enum(['user', 'document', 'tool']);
 export const ruleSchema = z.strictObject({
   /** Permanent; never reused. */
   id: identifier,
+  /** The folder it lies in. Fusion takes the best score per family. */
+  family: identifier,
   title: z.string().min(8),
   status: z.enum(['stable', 'experimental']),
   /** 1 = safe default; higher is stricter and noisier. */
@@ -127,8 +129,10 @@ export const ruleSchema = z.strictObject({
   action: z.enum(['escalate', 'sanitize', 'block']).optional(),
   /** The texts it reads. */
   provenance: z.array(provenanceSchema).min(1),
-  /** RE2 syntax, matched case-insensitively on the views; `{{name}}` inserts a lexicon entry. */
+  /** RE2 syntax, matched case-insensitively on the views; `{{name}}` inserts a lexicon entry, a blank is any white space. */
   patterns: z.array(z.string().min(3)).min(1),
+  /** A match that begins inside a match of one of these is a mention, not an attempt, and is dropped. */
+  except: z.array(z.string().min(3)).optional(),
   examples: z.strictObject({
     hit: z
       .array(z.strictObject({ text: z.string(), as: provenanceSchema.optional(), span: z.string().optional() }))

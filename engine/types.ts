@@ -83,9 +83,16 @@ export interface Verdict {
   readonly risk: number;
   readonly findings: readonly Finding[];
   readonly sources: readonly SourceVerdict[];
-  /** Per segment: the text that may be forwarded when the action is not `block`; null where unchanged. */
+  /** Per segment: the text that may be forwarded; null where nothing changes or no such text exists. */
   readonly rewritten: readonly (string | null)[];
+  /** Guards that failed under `closed`: the action is not a judgement of the text, the request cannot be served. */
+  readonly unavailable: readonly string[];
   readonly receipt: Receipt;
+}
+
+/** The detection profile of a role. */
+export function provenanceOf(role: Role): Provenance {
+  return role === 'tool' || role === 'document' ? role : 'user';
 }
 
 const SEVERITY: Record<Action, number> = { pass: 0, escalate: 1, sanitize: 2, block: 3 };

@@ -28,6 +28,11 @@ export interface TokenRecord {
   readonly expiresAt: number | null;
 }
 
+/** A token as found by its digest, which the caller compares once more in constant time. */
+export interface StoredToken extends TokenRecord {
+  readonly digest: string;
+}
+
 export interface UserRecord {
   readonly id: string;
   readonly state: UserState;
@@ -51,8 +56,9 @@ export interface CanaryRecord {
 
 export interface Store {
   /** `digest` is the HMAC-SHA-256 of the token value in hex. */
+  /** Replaces a token of the same id, whose earlier digest no longer matches. */
   putToken(digest: string, record: TokenRecord): Promise<void>;
-  tokenByDigest(digest: string): Promise<TokenRecord | null>;
+  tokenByDigest(digest: string): Promise<StoredToken | null>;
   tokenById(id: string): Promise<TokenRecord | null>;
   listTokens(): Promise<TokenRecord[]>;
   /** False when there is no such token. */
@@ -63,13 +69,13 @@ export interface Store {
   /** Null when there is no such user. */
   changeUser(id: string, change: Partial<Pick<UserRecord, 'state' | 'locked'>>): Promise<UserRecord | null>;
 
-  /** Registers or prolongs; the newest expiry wins. */
+  /** Registers or prolongs; the newest expiry wins. A derived canary stays derived whoever registers it again. */
   putCanary(record: CanaryRecord): Promise<void>;
-  /** Live canaries of a tenant, newest first, at most `max`, with how many more there are. */
+  /** Live canaries of a tenant, latest expiry first, at most `max`, with how many more there are. */
   liveCanaries(tenant: string, now: number, max: number): Promise<{ records: CanaryRecord[]; more: number }>;
-  /** Live derived canaries of all tenants but one, newest first, at most `max`. */
+  /** Live derived canaries of all tenants but one, latest expiry first, at most `max`. */
   foreignCanaries(tenant: string, now: number, max: number): Promise<CanaryRecord[]>;
-  /** Changes whenever a canary is added; cheap, for caches. */
+  /** Changes whenever a canary is added or prolonged; cheap, for caches. */
   canaryGeneration(): Promise<number>;
   /** Removes what has expired; returns how many entries. */
   sweep(now: number): Promise<number>;

@@ -1,0 +1,179 @@
+/** One text channel of an answer: the guards that read it, what they want changed, and how far it may be released. */
+import type { Limits } from '../../config/schema.ts';
+import type { NeedleSet } from '../canary/compile.ts';
+import { ForeignStream, type ForeignWindows } from '../canary/foreign.ts';
+import type { LanePiece } from '../canary/lane.ts';
+import { holdsCanary } from '../canary/scan.ts';
+import { type CanaryHit, CanaryStream } from '../canary/stream.ts';
+import { escapeControlToken } from '../control/escape.ts';
+import type { ControlHit, ControlStream, ControlTokens } from '../control/matcher.ts';
+import { isActive } from '../control/tiers.ts';
+import type { Edit } from '../types.ts';
+import { LateStage } from './late.ts';
+import type { OutputGuard } from './session.ts';
+
+/** `text` and `tool` are shown or run, so control tokens are rewritten in them; `meta` is only read for canaries. */
+export type ChannelKind = 'text' | 'tool' | 'meta';
+
+/** What stands where a canary was cut. */
+export const REDACTED = '[redacted]';
+
+const NO_PAIRS: ReadonlySet<string> = new Set();
+
+export interface ChannelOptions {
+  readonly kind: ChannelKind;
+  readonly limits: Limits;
+  readonly sets: readonly NeedleSet[];
+  readonly foreign: ForeignWindows | null;
+  readonly control: ControlTokens | null;
+  readonly rewriteCanary: boolean;
+  readonly rewriteControl: boolean;
+  readonly onCanary: (hit: CanaryHit) => void;
+  readonly onPiece: (piece: LanePiece) => void;
+  /** A window is complete; the hit itself is reported when it stops growing. */
+  readonly onWindow: () => void;
+  readonly onForeign: () => void;
+  readonly onControl: (hit: ControlHit) => void;
+  readonly onExceeded: () => void;
+  readonly onFailure: (guard: OutputGuard) => void;
+}
+
+export class Channel {
+  readonly #options: ChannelOptions;
+  #canary: CanaryStream | null;
+  #control: ControlStream | null;
+  readonly #foreign: ForeignStream | null;
+  readonly #late: LateStage | null;
+  /** Raw text from `#tailStart` on: what edits may still need. */
+  #tail = '';
+  #tailStart = 0;
+  #edits: Edit[] = [];
+  #ended = false;
+  length = 0;
+
+  constructor(options: ChannelOptions) {
+    this.#options = options;
+    const rawHoldMax = options.limits.holdRawCharsMax;
+    const guarded = options.sets.some((set) => set.tokens.length > 0);
+    this.#canary = guarded
+      ? new CanaryStream({
+          sets: options.sets,
+          rawHoldMax,
+          onHit: (hit) => this.#onCanary(hit),
+          onPiece: options.onPiece,
+        })
+      : null;
+    this.#control = options.control?.open(rawHoldMax) ?? null;
+    this.#foreign = options.foreign === null ? null : new ForeignStream(options.foreign);
+    this.#late = guarded
+      ? new LateStage({ limits: options.limits, scan: (text) => holdsCanary(options.sets, text, rawHoldMax) })
+      : null;
+  }
+
+  push(delta: string): void {
+    this.length += delta.length;
+    this.#tail += delta;
+    this.#run((step) => step.push(delta));
+    if (this.#canary?.hasOpenHit) this.#options.onWindow();
+    if (this.#foreign !== null) {
+      this.#foreign.push(delta);
+      if (this.#foreign.hit) this.#options.onForeign();
+    }
+    this.#trim();
+  }
+
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#run((step) => step.end());
+    this.#trim();
+  }
+
+  get safeEnd(): number {
+    if (this.#ended) return this.length;
+    return Math.min(this.#canary?.safeEnd ?? this.length, this.#control?.safeEnd ?? this.length);
+  }
+
+  /** `text` is `[from, to)` of the channel. Null when nothing in it changes. */
+  rewrite(from: number, to: number, text: string): string | null {
+    const edits = this.#edits.filter((edit) => edit.start < to && edit.end > from);
+    this.#edits = this.#edits.filter((edit) => edit.end > to);
+    if (edits.length === 0) return null;
+    let result = '';
+    let at = from;
+    for (const edit of edits) {
+      if (edit.start >= from) result += text.slice(at - from, edit.start - from) + edit.text;
+      at = Math.min(to, edit.end);
+    }
+    return result + text.slice(at - from);
+  }
+
+  /** One failing guard must not take the other with it, nor pass unseen. */
+  #run(step: (reader: { push(text: string): void; end(): void }) => void): void {
+    try {
+      if (this.#canary !== null) step(this.#canary);
+      if (this.#late !== null) this.#runLate(this.#late, step);
+    } catch {
+      this.#canary = null;
+      this.#options.onFailure('canary');
+    }
+    try {
+      if (this.#control !== null) {
+        step(this.#control);
+        for (const hit of this.#control.takeHits()) this.#onControl(hit);
+      }
+    } catch {
+      this.#control = null;
+      this.#options.onFailure('control-tokens');
+    }
+  }
+
+  #runLate(late: LateStage, step: (reader: { push(text: string): void; end(): void }) => void): void {
+    const found = late.found;
+    const exceeded = late.exceeded;
+    step(late);
+    if (late.found && !found) {
+      this.#options.onCanary({ tokenId: '', kind: 'fragment', encoding: 'decoded', start: null, end: null });
+    }
+    if (late.exceeded && !exceeded) this.#options.onExceeded();
+  }
+
+  #onCanary(hit: CanaryHit): void {
+    if (this.#options.rewriteCanary && hit.start !== null && hit.end !== null) {
+      this.#addEdit({ start: hit.start, end: hit.end, text: REDACTED });
+    }
+    this.#options.onCanary(hit);
+  }
+
+  #onControl(hit: ControlHit): void {
+    if (!isActive(hit, { provenance: 'output', inCodeFence: false, pairedNames: NO_PAIRS })) return;
+    if (this.#options.rewriteControl) {
+      const raw = this.#tail.slice(hit.start - this.#tailStart, hit.end - this.#tailStart);
+      this.#addEdit({ start: hit.start, end: hit.end, text: escapeControlToken(raw) });
+    }
+    this.#options.onControl(hit);
+  }
+
+  /** Edits stay sorted and disjoint; where two overlap, the redaction of a canary wins. */
+  #addEdit(edit: Edit): void {
+    const overlapping = this.#edits.filter((other) => other.start < edit.end && other.end > edit.start);
+    const merged =
+      overlapping.length === 0
+        ? edit
+        : {
+            start: Math.min(edit.start, ...overlapping.map((other) => other.start)),
+            end: Math.max(edit.end, ...overlapping.map((other) => other.end)),
+            text: [edit, ...overlapping].some((other) => other.text === REDACTED) ? REDACTED : edit.text,
+          };
+    this.#edits = [...this.#edits.filter((other) => !overlapping.includes(other)), merged].sort(
+      (a, b) => a.start - b.start,
+    );
+  }
+
+  #trim(): void {
+    const keep = this.safeEnd;
+    if (keep <= this.#tailStart) return;
+    this.#tail = this.#tail.slice(keep - this.#tailStart);
+    this.#tailStart = keep;
+  }
+}

@@ -1,0 +1,227 @@
+/**
+ * The door for answers. A session reads any number of channels (a choice's text, its reasoning, a tool call's
+ * arguments), says how far each may be released, and decides at the end. A whole answer is the same session fed once,
+ * so streamed and whole answers get the same verdict by construction.
+ */
+import type { Limits, Policy } from '../../config/schema.ts';
+import type { NeedleSet } from '../canary/compile.ts';
+import type { ForeignWindows } from '../canary/foreign.ts';
+import { ScatterTracker } from '../canary/scatter.ts';
+import type { CanaryHit } from '../canary/stream.ts';
+import type { ControlTokens } from '../control/matcher.ts';
+import { type Action, type Receipt, type ScannerState, worst } from '../types.ts';
+import { Channel, type ChannelKind } from './channel.ts';
+
+export interface OutputSessionOptions {
+  readonly policy: Policy;
+  readonly limits: Limits;
+  readonly sets: readonly NeedleSet[];
+  readonly foreign: ForeignWindows | null;
+  readonly control: ControlTokens;
+  readonly receipt: Receipt;
+  readonly nowMicros: () => number;
+}
+
+/** A canary found in one channel. Never carries the value. */
+export interface OutputCanaryHit extends CanaryHit {
+  readonly where: string;
+}
+
+export interface OutputControlToken {
+  readonly family: string;
+  readonly token: string;
+  count: number;
+}
+
+export interface OutputVerdict {
+  /** `pass`, `sanitize` or `block`; answers are never escalated. */
+  readonly action: Action;
+  /** Set when the block is not a verdict but a guard that could not run. */
+  readonly unavailable: boolean;
+  readonly canaryHits: readonly OutputCanaryHit[];
+  readonly controlTokens: readonly OutputControlToken[];
+  readonly foreignCanary: boolean;
+  readonly receipt: Receipt;
+}
+
+export type OutputGuard = 'canary' | 'control-tokens';
+
+export class OutputSession {
+  readonly #options: OutputSessionOptions;
+  readonly #channels = new Map<string, Channel>();
+  readonly #scatter: ScatterTracker;
+  readonly #hits: OutputCanaryHit[] = [];
+  readonly #tokens = new Map<string, OutputControlToken>();
+  readonly #lastLeaf = new Map<string, string>();
+  readonly #states: Record<OutputGuard, ScannerState>;
+  #action: Action = 'pass';
+  #unavailable = false;
+  #foreign = false;
+  #read = 0;
+  #ended = false;
+
+  constructor(options: OutputSessionOptions) {
+    this.#options = options;
+    this.#scatter = new ScatterTracker(options.sets);
+    const { canary, controlTokens } = options.policy.output;
+    this.#states = {
+      canary: canary.enabled ? 'ran' : 'not_run',
+      'control-tokens': controlTokens.enabled ? 'ran' : 'not_run',
+    };
+  }
+
+  /** Reads the next piece of a channel. Look at `blocked` afterwards. */
+  push(name: string, kind: ChannelKind, delta: string): void {
+    if (delta.length === 0) return;
+    let channel = this.#channels.get(name);
+    if (channel === undefined) {
+      channel = this.#open(name, kind);
+      this.#channels.set(name, channel);
+      this.#options.receipt.seen++;
+      this.#options.receipt.scanned++;
+    }
+    this.#read += delta.length;
+    const started = this.#options.nowMicros();
+    channel.push(delta);
+    this.#options.receipt.engineMicros += this.#options.nowMicros() - started;
+  }
+
+  /**
+   * Reads a leaf that comes whole and usually comes again, like an id. Repeats cost one comparison.
+   */
+  pushLeaf(name: string, text: string): void {
+    if (text.length === 0 || this.#lastLeaf.get(name) === text) return;
+    const seen = this.#lastLeaf.has(name);
+    this.#lastLeaf.set(name, text);
+    if (!seen) {
+      this.#options.receipt.seen++;
+      this.#options.receipt.scanned++;
+    }
+    const channel = this.#open(name, 'meta');
+    this.#read += text.length;
+    channel.push(text);
+    channel.end();
+  }
+
+  /** Characters of the channel, from its start, that may be released. */
+  safeEnd(name: string): number {
+    const channel = this.#channels.get(name);
+    return channel === undefined ? 0 : channel.safeEnd;
+  }
+
+  /** Characters of all channels that wait for what comes next. */
+  get heldChars(): number {
+    let held = 0;
+    for (const channel of this.#channels.values()) held += channel.length - channel.safeEnd;
+    return held;
+  }
+
+  /** Characters of the channel that were read so far. */
+  length(name: string): number {
+    return this.#channels.get(name)?.length ?? 0;
+  }
+
+  /** What to release for `[from, to)` of a channel, or null when it leaves as it came. Ranges must not go back. */
+  rewrite(name: string, from: number, to: number, text: string): string | null {
+    return this.#channels.get(name)?.rewrite(from, to, text) ?? null;
+  }
+
+  /** Nothing more may be released. */
+  get blocked(): boolean {
+    return this.#action === 'block';
+  }
+
+  /** The channels whose names begin so are complete: nothing of them is held any longer. */
+  endChannels(prefix: string): void {
+    for (const [name, channel] of this.#channels) if (name.startsWith(prefix)) channel.end();
+  }
+
+  /** Decides. Calling it again returns the same. */
+  end(): OutputVerdict {
+    if (!this.#ended) {
+      this.#ended = true;
+      for (const channel of this.#channels.values()) channel.end();
+      Object.assign(this.#options.receipt.scanners, this.#states);
+      this.#options.receipt.engineMicros = Math.round(this.#options.receipt.engineMicros);
+    }
+    return {
+      action: this.#action,
+      unavailable: this.#unavailable,
+      canaryHits: this.#hits,
+      controlTokens: [...this.#tokens.values()],
+      foreignCanary: this.#foreign,
+      receipt: this.#options.receipt,
+    };
+  }
+
+  #open(name: string, kind: ChannelKind): Channel {
+    const { policy, limits, sets, foreign, control } = this.#options;
+    const { canary, controlTokens } = policy.output;
+    return new Channel({
+      kind,
+      limits,
+      sets: canary.enabled ? sets : [],
+      foreign: canary.enabled ? foreign : null,
+      control: controlTokens.enabled && kind !== 'meta' ? control : null,
+      rewriteCanary: canary.action === 'sanitize',
+      rewriteControl: controlTokens.action === 'sanitize',
+      onCanary: (hit) => this.#onCanary(name, hit),
+      onPiece: (piece) => this.#onPiece(name, piece),
+      onWindow: () => {
+        if (canary.action === 'block') this.#raise('block');
+      },
+      onForeign: () => {
+        this.#foreign = true;
+        this.#raise('block');
+      },
+      onControl: (hit) => this.#onControl(hit.family, hit.name),
+      onExceeded: () => this.#onFailure('canary', canary.failureMode, 'budget'),
+      onFailure: (guard) =>
+        this.#onFailure(guard, guard === 'canary' ? canary.failureMode : controlTokens.failureMode, 'failure'),
+    });
+  }
+
+  #onCanary(where: string, hit: CanaryHit): void {
+    const { action } = this.#options.policy.output.canary;
+    const known = this.#hits.some(
+      (other) =>
+        other.where === where &&
+        other.tokenId === hit.tokenId &&
+        (other.start ?? -1) <= (hit.start ?? -1) &&
+        (other.end ?? -1) >= (hit.end ?? -1),
+    );
+    if (!known) this.#hits.push({ ...hit, where });
+    if (action === 'block' || (action === 'sanitize' && hit.start === null)) this.#raise('block');
+    else if (action === 'sanitize') this.#raise('sanitize');
+  }
+
+  #onPiece(where: string, piece: Parameters<ScatterTracker['add']>[0]): void {
+    const tokenId = this.#scatter.add(piece, this.#read);
+    if (tokenId !== null) {
+      this.#onCanary(where, { tokenId, kind: 'fragment', encoding: 'scattered', start: null, end: null });
+    }
+  }
+
+  #onControl(family: string, token: string): void {
+    const key = `${family} ${token}`;
+    const known = this.#tokens.get(key);
+    if (known === undefined) this.#tokens.set(key, { family, token, count: 1 });
+    else known.count++;
+    const { action } = this.#options.policy.output.controlTokens;
+    if (action !== 'observe') this.#raise(action);
+  }
+
+  /** A guard that was configured and did not decide: never silent. */
+  #onFailure(guard: OutputGuard, mode: 'open' | 'closed', reason: 'budget' | 'failure'): void {
+    this.#states[guard] = mode === 'closed' ? 'failed_closed' : 'failed_open';
+    if (reason === 'budget') this.#options.receipt.skipped.push({ path: guard, reason: 'budget' });
+    if (mode === 'closed') {
+      this.#raise('block');
+      this.#unavailable ||= reason === 'failure';
+    }
+  }
+
+  #raise(action: Action): void {
+    this.#action = worst(this.#action, action);
+  }
+}

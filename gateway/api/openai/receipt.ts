@@ -1,0 +1,14 @@
+import type { Receipt } from '../../../engine/types.ts';
+
+/** The receipt as a header: counts and versions, no path and no rule id. At most 512 bytes by construction. */
+export function receiptHeader(receipt: Receipt): string {
+  return [
+    'v=1',
+    `seen=${receipt.seen}`,
+    `scanned=${receipt.scanned}`,
+    `skipped=${receipt.skipped.length}`,
+    `policy=${receipt.policyVersion}`,
+    `rules=${receipt.rulesVersion}`,
+    `model=${receipt.modelVersion}`,
+  ].join(';');
+}

@@ -1,0 +1,83 @@
+/** `portcullis serve`: reads environment and configuration, opens the store, listens, and drains on SIGTERM. */
+import { join } from 'node:path';
+import { buildDeps } from './build.ts';
+import { CommandError } from './cli/command.ts';
+import { print } from './cli/output.ts';
+import { loadConfig } from './config/load.ts';
+import { startDemoProvider } from './demo/provider.ts';
+import { type Env, readEnv } from './env.ts';
+import { createKeys, type FirstKey } from './keys.ts';
+import { deriveSecrets, loadSecretPair } from './secrets.ts';
+import { type Listening, listen } from './server.ts';
+import { openEmbedded } from './store/embedded.ts';
+import type { Store } from './store/port.ts';
+import { createLog, type Log } from './telemetry/log.ts';
+import { welcome } from './welcome.ts';
+
+/** Expired canaries are removed this often. */
+const SWEEP_MS = 10 * 60_000;
+
+/** Runs the server until it is told to stop. Throws before listening when something is wrong. */
+export async function serve(): Promise<void> {
+  const env = readEnv();
+  const config = loadConfig(env.configFile ?? undefined);
+  const log = createLog({ level: env.logLevel });
+  const secrets = deriveSecrets(env.secret ?? loadSecretPair(env.dataDir));
+  const store = openEmbedded(join(env.dataDir, 'store'), {
+    onCorrupt: (table) => log.error('damaged_record', { problem: table }),
+  });
+  const key = await prepareKeys(env, createKeys({ store, secrets }));
+  const demo = env.upstream === null ? await startDemoProvider() : null;
+  const upstream = env.upstream ?? { url: demo?.url ?? '', key: null, model: 'demo-chat' };
+  const deps = buildDeps({ config, store, secrets, log, upstream });
+  const listening = await listen(deps, env).catch((cause: NodeJS.ErrnoException) => {
+    throw new CommandError(listenProblem(env, cause));
+  });
+  const sweeper = setInterval(() => sweep(store, log), SWEEP_MS);
+  sweeper.unref();
+  print(welcome({ env, listening, key, demo: demo !== null }));
+  log.info('listening', { host: env.host, port: listening.port });
+  await untilStopped(listening, log);
+  clearInterval(sweeper);
+  await demo?.close();
+  await store.close();
+}
+
+/** The environment's key is seeded and never shown; without one a first key is made and shown by the run that made it. */
+async function prepareKeys(env: Env, keys: ReturnType<typeof createKeys>): Promise<FirstKey | null> {
+  await keys.seedEnvironmentKey(env.apiKey);
+  return env.apiKey === null ? keys.ensureFirstKey(env.dataDir) : null;
+}
+
+function listenProblem(env: Env, cause: NodeJS.ErrnoException): string {
+  const places = `${env.host}:${env.port} or ${env.adminHost}:${env.adminPort}`;
+  if (cause.code === 'EADDRINUSE') return `cannot listen on ${places}: in use; set PORT or ADMIN_PORT to a free one`;
+  return `cannot listen on ${places}: ${cause.code ?? cause.name}`;
+}
+
+/** Resolves when the server has drained. A second signal ends the process at once. */
+function untilStopped(listening: Listening, log: Log): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let stopping = false;
+    const stop = (signal: NodeJS.Signals): void => {
+      if (stopping) process.exit(1);
+      stopping = true;
+      log.info('draining', { signal });
+      listening.close().then(() => {
+        log.info('stopped');
+        process.off('SIGTERM', stop).off('SIGINT', stop);
+        resolve();
+      }, reject);
+    };
+    process.on('SIGTERM', stop).on('SIGINT', stop);
+  });
+}
+
+function sweep(store: Store, log: Log): void {
+  store.sweep(Date.now()).then(
+    (count) => {
+      if (count > 0) log.debug('swept', { count });
+    },
+    () => log.error('sweep_failed'),
+  );
+}

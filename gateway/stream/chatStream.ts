@@ -1,0 +1,313 @@
+/**
+ * Frames of a streamed chat completion through an output session: what may leave leaves at once and as it came, what
+ * may still become a match waits, tool calls wait until they are whole. A state machine without I/O.
+ *
+ * Frames are kept in order and whole. Only when a channel stops in the middle of a possible match while others go on
+ * is its frame cut before the possible match; the rest travels with the channel's next text or before its finish.
+ */
+import type { ChannelKind } from '../../engine/stream/channel.ts';
+import type { OutputSession } from '../../engine/stream/session.ts';
+import { type AnswerPart, type ChoiceState, readChatAnswer } from '../wire/chatAnswer.ts';
+import { applySplices, JsonError, type JsonNode, type JsonString, parseJson, replaceString, type Splice, stringMember } from '../wire/json.ts';
+import { reframe, type SseFrame } from './sse.ts';
+
+export interface ChatStreamLimits {
+  readonly jsonDepthMax: number;
+  readonly sseHeldBytesMax: number;
+  readonly toolCallBytesMax: number;
+}
+
+/** `blocked`: the session decided. `failed`: the provider broke the stream. `held_too_much`: a buffer bound was met. */
+export type ChatStreamState = 'open' | 'done' | 'blocked' | 'failed' | 'held_too_much';
+
+interface HeldPiece {
+  readonly channel: string;
+  readonly leaf: JsonString;
+  readonly choice: number;
+  readonly kind: ChannelKind;
+  /** Text of the channel that was cut from an earlier frame. */
+  carried: string;
+  /** Range in the channel, carried text included. */
+  from: number;
+  to: number;
+}
+
+interface HeldFrame {
+  readonly raw: Buffer;
+  readonly source: string;
+  readonly reframed: boolean;
+  readonly pieces: HeldPiece[];
+  readonly choices: readonly ChoiceState[];
+  readonly isError: boolean;
+}
+
+/** A cut frame's remaining text, and the frame it was cut from. */
+interface Carry {
+  readonly frame: HeldFrame;
+  readonly piece: HeldPiece;
+  readonly text: string;
+  readonly from: number;
+}
+
+/** Frames waiting behind a channel that has stopped before its frame is cut. */
+const STALLED_FRAMES = 2;
+const DONE = Buffer.from('data: [DONE]\n\n');
+
+export class ChatStream {
+  readonly #session: OutputSession;
+  readonly #limits: ChatStreamLimits;
+  readonly #queue: HeldFrame[] = [];
+  readonly #carries = new Map<string, Carry>();
+  /** Choices that have begun, and whether their finish has been released. */
+  readonly #choices = new Map<number, { finished: boolean; generation: number; openToolCalls: Set<string> }>();
+  #heldBytes = 0;
+  #toolCallBytes = 0;
+  #state: ChatStreamState = 'open';
+  #last: JsonNode | null = null;
+  #out: Buffer[] = [];
+  /** A chunk or an error was seen, so the provider did speak the protocol. */
+  #spoke = false;
+  /** The first thing the provider said is an error, which is then no answer at all. */
+  startsWithError = false;
+
+  constructor(session: OutputSession, limits: ChatStreamLimits) {
+    this.#session = session;
+    this.#limits = limits;
+  }
+
+  get state(): ChatStreamState {
+    return this.#state;
+  }
+
+  /** Bytes that may leave now, in order. */
+  take(): Buffer[] {
+    const out = this.#out;
+    this.#out = [];
+    return out;
+  }
+
+  /** True while text waits. */
+  get holding(): boolean {
+    return this.#queue.length > 0;
+  }
+
+  /** Reads one frame of the provider. Frames after the end are dropped. */
+  onFrame(frame: SseFrame): void {
+    if (this.#state !== 'open') return;
+    if (frame.data === null || frame.data.trim() === '') return;
+    if (frame.data.trim() === '[DONE]') {
+      this.#finish(true);
+      return;
+    }
+    const parsed = this.#parse(frame);
+    if (parsed === null) {
+      this.#state = 'failed';
+      return;
+    }
+    this.startsWithError ||= !this.#spoke && parsed.part.isError;
+    this.#spoke = true;
+    this.#read(frame, parsed);
+    if (this.#session.blocked) this.#state = 'blocked';
+    else this.#release();
+  }
+
+  /** The provider closed the stream. Without a finish for every choice it is a broken answer, not a short one. */
+  onEnd(): void {
+    if (this.#state === 'open') this.#finish(false);
+  }
+
+  /**
+   * What tells the client that the answer was stopped: a finish for every open choice, the error that SDKs raise, and
+   * the end. `error` false leaves the error out.
+   */
+  blockFrames(errorBody: string, error: boolean): Buffer[] {
+    const open = [...this.#choices].filter(([, choice]) => !choice.finished).map(([index]) => index);
+    const frames = (open.length === 0 ? [0] : open).map((index) => reframe(this.#finishChunk(index)));
+    return error ? [...frames, reframe(errorBody), DONE] : [...frames, DONE];
+  }
+
+  /** What tells the client that the provider broke the answer. */
+  failureFrames(errorBody: string): Buffer[] {
+    return [reframe(errorBody), DONE];
+  }
+
+  #parse(frame: SseFrame): { root: JsonNode; part: AnswerPart } | null {
+    try {
+      const root = parseJson(frame.data as string, this.#limits.jsonDepthMax);
+      const part = readChatAnswer(root);
+      return part === null ? null : { root, part };
+    } catch (error) {
+      if (error instanceof JsonError) return null;
+      throw error;
+    }
+  }
+
+  #read(frame: SseFrame, { root, part }: { root: JsonNode; part: AnswerPart }): void {
+    const session = this.#session;
+    for (const leaf of part.leaves) session.pushLeaf(leaf.name, leaf.text);
+    const pieces = part.pieces.map((piece): HeldPiece => {
+      const channel = this.#channelName(piece.choice, piece.channel);
+      const from = session.length(channel);
+      session.push(channel, piece.kind, piece.leaf.value);
+      const carry = this.#carries.get(channel);
+      this.#carries.delete(channel);
+      return {
+        channel,
+        leaf: piece.leaf,
+        choice: piece.choice,
+        kind: piece.kind,
+        carried: carry?.text ?? '',
+        from: carry?.from ?? from,
+        to: from + piece.leaf.value.length,
+      };
+    });
+    if (!part.isError) this.#last = root;
+    for (const choice of part.choices) this.#readChoice(choice);
+    const held: HeldFrame = {
+      raw: frame.raw,
+      source: frame.data as string,
+      reframed: frame.needsReframing || frame.hasComment,
+      pieces,
+      choices: part.choices,
+      isError: part.isError,
+    };
+    this.#queue.push(held);
+    this.#heldBytes += frame.raw.length;
+    if (part.choices.some((choice) => choice.toolCalls.length > 0)) this.#toolCallBytes += frame.raw.length;
+  }
+
+  #channelName(choice: number, channel: string): string {
+    return `${this.#choice(choice).generation}:${channel}`;
+  }
+
+  #choice(index: number): { finished: boolean; generation: number; openToolCalls: Set<string> } {
+    let choice = this.#choices.get(index);
+    if (choice === undefined) {
+      choice = { finished: false, generation: 0, openToolCalls: new Set() };
+      this.#choices.set(index, choice);
+    }
+    return choice;
+  }
+
+  #readChoice({ index, finished, toolCalls }: ChoiceState): void {
+    const choice = this.#choice(index);
+    // A call is whole when its choice finishes: until then its arguments may go on.
+    for (const call of toolCalls) choice.openToolCalls.add(call);
+    if (!finished) return;
+    this.#session.endChannels(`${choice.generation}:${index}/`);
+    choice.openToolCalls.clear();
+    choice.finished = true;
+    // Text after a finish is a new beginning: it is read with fresh channels, never waved through.
+    choice.generation++;
+  }
+
+  #release(): void {
+    while (this.#queue.length > 0 && this.#mayLeave(this.#queue[0] as HeldFrame)) {
+      const frame = this.#queue.shift() as HeldFrame;
+      this.#heldBytes -= frame.raw.length;
+      this.#flushCarries(frame);
+      this.#out.push(this.#render(frame));
+      if (frame.isError) this.#finish(true);
+    }
+    if (this.#queue.length === 0) this.#toolCallBytes = 0;
+    const { sseHeldBytesMax, toolCallBytesMax } = this.#limits;
+    if (this.#heldBytes > sseHeldBytesMax || this.#toolCallBytes > toolCallBytesMax) this.#state = 'held_too_much';
+    else if (this.#queue.length > STALLED_FRAMES && this.#cutStalled()) this.#release();
+  }
+
+  #mayLeave(frame: HeldFrame): boolean {
+    for (const { index, toolCalls } of frame.choices) {
+      const open = this.#choices.get(index)?.openToolCalls;
+      if (toolCalls.some((call) => open?.has(call))) return false;
+    }
+    return frame.pieces.every((piece) => piece.to <= this.#session.safeEnd(piece.channel));
+  }
+
+  /** Cuts the first frame before a possible match whose channel has gone quiet. False when it cannot be cut. */
+  #cutStalled(): boolean {
+    const frame = this.#queue[0] as HeldFrame;
+    const later = this.#queue.slice(1);
+    const held = frame.pieces.filter((piece) => piece.to > this.#session.safeEnd(piece.channel));
+    const stalled = held.every(
+      (piece) => piece.kind === 'text' && !later.some((next) => next.pieces.some((other) => other.channel === piece.channel)),
+    );
+    if (held.length === 0 || !stalled) return false;
+    for (const piece of held) {
+      const safe = Math.max(piece.from, this.#session.safeEnd(piece.channel));
+      const text = (piece.carried + piece.leaf.value).slice(safe - piece.from);
+      this.#carries.set(piece.channel, { frame, piece: { ...piece }, text, from: safe });
+      piece.to = safe;
+    }
+    return true;
+  }
+
+  /** Text that was cut and never continued goes out before its choice finishes. */
+  #flushCarries(frame: HeldFrame): void {
+    for (const { index, finished } of frame.choices) {
+      if (!finished) continue;
+      for (const [channel, carry] of this.#carries) {
+        if (carry.piece.choice !== index) continue;
+        this.#carries.delete(channel);
+        const to = carry.from + carry.text.length;
+        const text = this.#session.rewrite(channel, carry.from, to, carry.text) ?? carry.text;
+        const splices = carry.frame.pieces.map(({ leaf }) => replaceString(leaf, leaf === carry.piece.leaf ? text : ''));
+        this.#out.push(reframe(applySplices(carry.frame.source, splices)));
+      }
+    }
+  }
+
+  #render(frame: HeldFrame): Buffer {
+    const splices: Splice[] = [];
+    for (const piece of frame.pieces) {
+      const whole = piece.carried + piece.leaf.value;
+      const text = whole.slice(0, piece.to - piece.from);
+      const rewritten = this.#session.rewrite(piece.channel, piece.from, piece.to, text);
+      if (rewritten !== null) splices.push(...this.#dropLogprobs(frame, piece.choice));
+      if (rewritten !== null || text !== piece.leaf.value) splices.push(replaceString(piece.leaf, rewritten ?? text));
+    }
+    if (splices.length > 0) return reframe(applySplices(frame.source, unique(splices)));
+    return frame.reframed ? reframe(frame.source) : frame.raw;
+  }
+
+  /** Log-probabilities spell what was rewritten. */
+  #dropLogprobs(frame: HeldFrame, choice: number): Splice[] {
+    const node = frame.choices.find(({ index }) => index === choice)?.logprobs;
+    return node === null || node === undefined ? [] : [{ start: node.start, end: node.end, text: 'null' }];
+  }
+
+  #finish(explicit: boolean): void {
+    const complete = [...this.#choices.values()].every((choice) => choice.finished);
+    if (!explicit && (!this.#spoke || !complete)) {
+      this.#state = 'failed';
+      return;
+    }
+    const verdict = this.#session.end();
+    if (verdict.action === 'block') {
+      this.#state = 'blocked';
+      return;
+    }
+    for (const choice of this.#choices.values()) choice.openToolCalls.clear();
+    while (this.#queue.length > 0) {
+      const frame = this.#queue.shift() as HeldFrame;
+      this.#flushCarries(frame);
+      this.#out.push(this.#render(frame));
+    }
+    this.#out.push(DONE);
+    this.#state = 'done';
+  }
+
+  #finishChunk(index: number): string {
+    const chunk: Record<string, unknown> = { id: stringMember(this.#last, 'id') ?? 'chatcmpl-stopped', object: 'chat.completion.chunk' };
+    if (this.#last?.kind === 'object') {
+      const created = this.#last.entries.get('created');
+      chunk.created = created?.kind === 'number' ? created.value : Math.floor(Date.now() / 1000);
+      chunk.model = stringMember(this.#last, 'model') ?? '';
+    }
+    return JSON.stringify({ ...chunk, choices: [{ index, delta: {}, finish_reason: 'content_filter' }] });
+  }
+}
+
+/** Two rewritten pieces of one choice drop the same log-probabilities. */
+function unique(splices: readonly Splice[]): Splice[] {
+  return splices.filter((splice, index) => splices.findIndex((other) => other.start === splice.start) === index);
+}
