@@ -13,7 +13,7 @@ import { createKeys } from './keys.ts';
 import type { Secrets } from './secrets.ts';
 import type { Store } from './store/port.ts';
 import type { Log } from './telemetry/log.ts';
-import { createMetrics } from './telemetry/metrics.ts';
+import type { Metrics } from './telemetry/metrics.ts';
 import { parseUpstreamUrl, UpstreamClient } from './upstream/client.ts';
 import { DefaultModel } from './upstream/defaultModel.ts';
 
@@ -22,8 +22,11 @@ export interface BuildOptions {
   readonly store: Store;
   readonly secrets: Secrets;
   readonly log: Log;
+  readonly metrics: Metrics;
   readonly upstream: { readonly url: string; readonly key: string | null; readonly model: string | null };
   readonly now?: () => number;
+  /** Replaces the shipped engine; for tests of failing guards. */
+  readonly engine?: Engine;
 }
 
 /** Loads rules and tables and compiles them. Throws `ConfigError` for a file that does not fit. */
@@ -40,7 +43,7 @@ export function buildEngine(config: GatewayConfig, secrets: Secrets): Engine {
 }
 
 /** Everything the routes need. */
-export function buildDeps({ config, store, secrets, log, upstream, now = Date.now }: BuildOptions): Deps {
+export function buildDeps({ config, store, secrets, log, metrics, upstream, engine, now = Date.now }: BuildOptions): Deps {
   const url = parseUpstreamUrl(upstream.url);
   const client = new UpstreamClient(
     { origin: url.origin, basePath: url.basePath, apiKey: upstream.key },
@@ -54,12 +57,12 @@ export function buildDeps({ config, store, secrets, log, upstream, now = Date.no
   const model = new DefaultModel(client, upstream.model, config.limits);
   return {
     config,
-    engine: buildEngine(config, secrets),
+    engine: engine ?? buildEngine(config, secrets),
     keys: createKeys({ store, secrets, now }),
     canaries: new Canaries({ store, secrets, now }),
     upstream: client,
     defaultModel: () => model.get(),
-    metrics: createMetrics(),
+    metrics,
     log,
     lifecycle: { draining: false, inFlight: 0 },
   };

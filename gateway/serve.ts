@@ -12,6 +12,7 @@ import { type Listening, listen } from './server.ts';
 import { openEmbedded } from './store/embedded.ts';
 import type { Store } from './store/port.ts';
 import { createLog, type Log } from './telemetry/log.ts';
+import { createMetrics } from './telemetry/metrics.ts';
 import { welcome } from './welcome.ts';
 
 /** Expired canaries are removed this often. */
@@ -21,7 +22,8 @@ const SWEEP_MS = 10 * 60_000;
 export async function serve(): Promise<void> {
   const env = readEnv();
   const config = loadConfig(env.configFile ?? undefined);
-  const log = createLog({ level: env.logLevel });
+  const metrics = createMetrics();
+  const log = createLog({ level: env.logLevel, onDrop: () => metrics.logDropped() });
   const secrets = deriveSecrets(env.secret ?? loadSecretPair(env.dataDir));
   const store = openEmbedded(join(env.dataDir, 'store'), {
     onCorrupt: (table) => log.error('damaged_record', { problem: table }),
@@ -29,7 +31,7 @@ export async function serve(): Promise<void> {
   const key = await prepareKeys(env, createKeys({ store, secrets }));
   const demo = env.upstream === null ? await startDemoProvider() : null;
   const upstream = env.upstream ?? { url: demo?.url ?? '', key: null, model: 'demo-chat' };
-  const deps = buildDeps({ config, store, secrets, log, upstream });
+  const deps = buildDeps({ config, store, secrets, log, metrics, upstream });
   const listening = await listen(deps, env).catch((cause: NodeJS.ErrnoException) => {
     throw new CommandError(listenProblem(env, cause));
   });

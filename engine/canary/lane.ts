@@ -63,21 +63,26 @@ export class Lane {
     this.#onPiece = onPiece;
   }
 
-  /** Reads one symbol that stands at raw `[start, end)`. */
+  /** Reads one symbol that stands at raw `[start, end)`. The hot loop of every answer. */
   feed(symbol: number, start: number, end: number): void {
-    const slot = this.#count & this.#mask;
+    const slot = this.#count++ & this.#mask;
     this.#starts[slot] = start;
     this.#symbols[slot] = symbol;
-    this.#count++;
     const cursors = this.cursors;
     for (let i = 0; i < cursors.length; i++) {
       const cursor = cursors[i] as AutomatonCursor;
       const before = cursor.matched;
       const hit = cursor.step(symbol);
-      if (hit !== 0) this.#grow(i, cursor, hit, end);
-      else if (this.open[i] !== null) this.#close(i);
-      else if (before >= PIECE_CHARS_MIN && cursor.matched <= before) this.#piece(i, before, 1);
+      // Most characters of ordinary text neither complete nor end anything.
+      if (hit === 0 && before < PIECE_CHARS_MIN && this.open[i] === null) continue;
+      this.#settle(i, cursor, before, hit, end);
     }
+  }
+
+  #settle(set: number, cursor: AutomatonCursor, before: number, hit: number, end: number): void {
+    if (hit !== 0) this.#grow(set, cursor, hit, end);
+    else if (this.open[set] !== null) this.#close(set);
+    else if (cursor.matched <= before) this.#piece(set, before, 1);
   }
 
   /** A character that no match can run across. */

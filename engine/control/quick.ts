@@ -53,6 +53,15 @@ function missedTag(literals: Literals, text: string, at: number): number {
   return literals.tags.has(text.slice(from, end).toLowerCase()) ? -1 : end;
 }
 
+/** `<` and blanks: only a literal with a bar may go on after them. */
+function missedBlank(literals: Literals, text: string, at: number): number {
+  let end = at + 1;
+  while (text.charCodeAt(end) === 0x20 && end - at < NAME_UNITS_MAX) end++;
+  const next = text.charCodeAt(end);
+  if (!(next < 0x80) || next === 0x09 || next === 0x20) return -1;
+  return step(step(literals.bar, '<'), (text[end] as string).toLowerCase()) === null ? end : -1;
+}
+
 /** For the opener at `at`: the index to read on from when no token starts there for certain, else -1. */
 export function quickMiss(literals: Literals): QuickMiss {
   const tables = new Map([...'<[]'].map((opener) => [opener.charCodeAt(0), viable(literals, opener)] as const));
@@ -62,6 +71,7 @@ export function quickMiss(literals: Literals): QuickMiss {
     const next = text.charCodeAt(at + 1);
     if (table === undefined || !(next < 0x80)) return -1;
     if (table[next] === 0) return at + 1;
+    if (opener === 0x3c && next === 0x20) return missedBlank(literals, text, at);
     return opener === 0x3c && (next === 0x2f || isNameUnit(next)) ? missedTag(literals, text, at) : -1;
   };
 }

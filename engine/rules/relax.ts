@@ -21,9 +21,6 @@ const WEIGHT_MIN = 2;
 
 /** Stands for `\b` inside a fixed string, so that short words are not found inside long ones. */
 export const BORDER = '\u0008';
-/** Needs with a shorter string than this are dropped where a better one is known. */
-const WEIGHT_TELLING = 3;
-
 interface Node {
   /** Everything that the node can match, or null when that is not a short list. */
   readonly exact: readonly string[] | null;
@@ -43,9 +40,9 @@ export function relax(pattern: string): readonly (readonly Need[])[] {
   const branches = reader.branches();
   reader.expectEnd();
   return branches.map((branch) => {
-    const needs = [...needsOf(branch)].sort((a, b) => weight(b) - weight(a));
+    const needs = needsOf(branch);
     if (needs.length === 0) throw new Error(`nothing fixed to look for in /${pattern}/`);
-    return needs.filter((need, index) => index === 0 || weight(need) >= WEIGHT_TELLING);
+    return needs;
   });
 }
 
@@ -177,6 +174,12 @@ class Reader {
     const char = this.#char();
     if (char === 'b') return literal(BORDER);
     if (char === 's') return BLANK;
+    if (/[pP]/.test(char)) {
+      const name = /^(?:\{\w+\}|\w)/.exec(this.#text.slice(this.#at))?.[0];
+      if (name === undefined) this.#fail('unfinished \\p');
+      this.#at += name.length;
+      return NOTHING;
+    }
     if (/[dDSwW]/.test(char)) return NOTHING;
     if (char === 'n') return literal('\n');
     if (/[a-zA-Z0-9]/.test(char)) this.#fail(`unsupported escape \\${char}`);

@@ -123,21 +123,34 @@ export class AutomatonCursor {
   state = 1;
   /** Length of that suffix. */
   matched = 0;
+  // Copies of the automaton's tables: one indirection less per character.
+  readonly #next: Uint16Array | Uint32Array;
+  readonly #link: Uint32Array;
+  readonly #length: Uint32Array;
+  readonly #window: Uint32Array;
+  readonly #shorter: Uint32Array;
+  readonly #width: number;
 
   constructor(automaton: SubstringAutomaton) {
     this.automaton = automaton;
+    this.#next = automaton.next;
+    this.#link = automaton.link;
+    this.#length = automaton.length;
+    this.#window = automaton.window;
+    this.#shorter = automaton.shorter;
+    this.#width = automaton.width;
   }
 
   /** Reads one symbol. Returns how many of the last symbols form a complete window, 0 for none. */
   step(symbol: number): number {
-    const { next, link, length, width, window, shorter } = this.automaton;
+    const width = this.#width;
     let state = this.state;
     let matched = this.matched;
-    let to = next[state * width + symbol] as number;
+    let to = this.#next[state * width + symbol] as number;
     while (to === 0 && state !== 1) {
-      state = link[state] as number;
-      matched = length[state] as number;
-      to = next[state * width + symbol] as number;
+      state = this.#link[state] as number;
+      matched = this.#length[state] as number;
+      to = this.#next[state * width + symbol] as number;
     }
     if (to === 0) {
       this.state = 1;
@@ -146,9 +159,9 @@ export class AutomatonCursor {
     }
     this.state = to;
     this.matched = matched + 1;
-    if (this.matched >= (window[to] as number)) return this.matched;
-    const suffix = shorter[to] as number;
-    return suffix === 0 ? 0 : (length[suffix] as number);
+    if (matched + 1 >= (this.#window[to] as number)) return matched + 1;
+    const suffix = this.#shorter[to] as number;
+    return suffix === 0 ? 0 : (this.#length[suffix] as number);
   }
 
   /** The needle of the window that the last step completed. */

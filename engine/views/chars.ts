@@ -65,7 +65,8 @@ export function utf8Length(lead: number): number {
 
 // Linear: each alternative is one character and no quantifier is applied.
 const UNPRINTABLE = /[\p{C}\u{fffd}]/gu;
-const LETTER = /\p{L}/gu;
+// Digits count: an encoded text may itself be hex or percent escapes of digits.
+const LETTER = /[\p{L}\p{N}]/gu;
 
 /** Share of `text`'s code points, 0 to 1, that a person could read; line breaks and tabs count as readable. */
 export function printableShare(text: string): number {

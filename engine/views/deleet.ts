@@ -58,7 +58,10 @@ export function deleet(view: View): View | null {
       i++;
     }
     if (!mixed || i - start > TOKEN_UNITS_MAX) continue;
-    const changed = deleetToken(text.slice(start, i));
+    const token = text.slice(start, i);
+    // An e-mail address.
+    if (text[i] === '.' && isAsciiLetter(text.charCodeAt(i + 1)) && token.includes('@')) continue;
+    const changed = deleetToken(token);
     if (changed === null) continue;
     parts ??= [];
     parts.push(text.slice(kept, start), changed);

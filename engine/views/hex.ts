@@ -25,6 +25,13 @@ function prefixLength(text: string, at: number): number {
   return isPrefix && hexValue(text.charCodeAt(at + 2)) >= 0 ? 2 : 0;
 }
 
+/** The start of a run with the `0x` or `\x` that may stand before it. */
+function withPrefix(text: string, start: number): number {
+  const isPrefix =
+    (text.charCodeAt(start - 1) | 0x20) === 0x78 && (text[start - 2] === '0' || text[start - 2] === '\\');
+  return isPrefix ? start - 2 : start;
+}
+
 /** End of the run that `readRun` would read, found without making anything: most runs are two letters of a word. */
 function runEnd(text: string, at: number): number {
   let end = at;
@@ -114,7 +121,7 @@ export function decodeHex(view: View): View | null {
     if (end - i >= HEX_DIGITS_MIN) {
       const chunks = readRun(text, i + prefix);
       for (const decoded of decodeRun(text, chunks)) {
-        const start = decoded.start === i + prefix ? i : decoded.start;
+        const start = withPrefix(text, decoded.start);
         builder ??= new ViewBuilder(view);
         builder.copy(kept, start);
         builder.push(decoded.text, start, decoded.end);

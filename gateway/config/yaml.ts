@@ -59,6 +59,21 @@ function show(value: unknown): string {
   return text.length <= 24 ? text : `a ${typeof value} of ${text.length} characters`;
 }
 
+/** Zod's own texts say "Invalid input: expected x, received y"; ours say what is expected. */
 function expectation(issue: z.core.$ZodIssue): string {
-  return issue.message.replace(/^Invalid input: expected /, '').replace(/, received .*$/, '');
+  switch (issue.code) {
+    case 'invalid_union':
+      return issue.errors
+        .flat()
+        .map((option) => expectation(option))
+        .join(' or ');
+    case 'invalid_key':
+      return `a key that fits: ${issue.issues.map((inner) => expectation(inner)).join(', ')}`;
+    case 'too_small':
+      return `${issue.origin} of at least ${issue.minimum}`;
+    case 'too_big':
+      return `${issue.origin} of at most ${issue.maximum}`;
+    default:
+      return issue.message.replace(/^(?:Invalid (?:input|option): )?expected /, '').replace(/, received .*$/, '');
+  }
 }

@@ -3,6 +3,17 @@
 export interface LeakForm {
   readonly name: string;
   readonly of: (token: string) => string;
+  /** Base64 that does not begin with the token shares its first character, at most 4 bits of it, with what precedes. */
+  readonly shared?: true;
+}
+
+/** Where the first character that depends on the token stands: what comes before it is no secret. */
+export function leadOf(form: LeakForm, token: string): number {
+  const other = form.of(each(token, (char) => (char === '0' ? 'b' : '0')));
+  const text = form.of(token);
+  let at = 0;
+  while (at < text.length && text[at] === other[at]) at++;
+  return form.shared === true ? at + 1 : at;
 }
 
 const bytes = (text: string): Buffer => Buffer.from(text, 'utf8');
@@ -11,7 +22,7 @@ const code = (char: string): number => char.charCodeAt(0);
 const hex2 = (char: string): string => code(char).toString(16).padStart(2, '0');
 
 /** Cyrillic and Greek letters that look like the hex letters. */
-const LOOKALIKES: Record<string, string> = { a: 'а', b: 'Ь', c: 'с', d: 'ԁ', e: 'е', f: 'ғ', '0': 'О', '3': 'З' };
+const LOOKALIKES: Record<string, string> = { a: 'а', b: 'Ь', c: 'с', d: 'ԁ', e: 'е', f: 'ғ' };
 
 function rot13(text: string): string {
   return text.replace(/[a-z]/gi, (c) => {
@@ -51,11 +62,11 @@ export const STREAMED_FORMS: readonly LeakForm[] = [
   { name: 'hex with 0x', of: (t) => each(t, (c) => `0x${hex2(c)}, `) },
   { name: 'base64', of: (t) => bytes(t).toString('base64') },
   { name: 'base64, offset 0', of: base64At(0) },
-  { name: 'base64, offset 1', of: base64At(1) },
-  { name: 'base64, offset 2', of: base64At(2) },
+  { name: 'base64, offset 1', of: base64At(1), shared: true },
+  { name: 'base64, offset 2', of: base64At(2), shared: true },
   { name: 'base64, URL alphabet', of: (t) => bytes(`>>>${t}???`).toString('base64url') },
-  { name: 'base64, wrapped lines', of: (t) => bytes(`key ${t}`).toString('base64').replace(/.{16}/g, '$&\n') },
-  { name: 'base64, cut off', of: (t) => bytes(`key ${t}`).toString('base64').slice(0, 30) },
+  { name: 'base64, wrapped lines', of: (t) => bytes(`key ${t}`).toString('base64').replace(/.{16}/g, '$&\n'), shared: true },
+  { name: 'base64, cut off', of: (t) => bytes(`key ${t}`).toString('base64').slice(0, 30), shared: true },
   { name: 'base64 twice', of: (t) => bytes(bytes(t).toString('base64')).toString('base64') },
   { name: 'base64 of reversed', of: (t) => bytes([...t].reverse().join('')).toString('base64') },
   { name: 'percent', of: (t) => each(t, (c) => `%${hex2(c)}`) },
@@ -88,6 +99,7 @@ export const LATE_FORMS: readonly LeakForm[] = [
 export const UNCOVERED_FORMS: readonly LeakForm[] = [
   { name: 'decimal character codes without markup', of: (t) => each(t, (c) => `${code(c)} `) },
   { name: 'digits as words', of: (t) => each(t, (c) => `${['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'][Number(c)] ?? c} `) },
+  { name: 'letters for digits', of: (t) => each(t, (c) => ({ '0': 'o', '1': 'l' })[c] ?? c).replace(/[2-9]/g, 'z') },
   { name: 'Morse', of: (t) => each(t, (c) => `${c === 'a' ? '.-' : '-...'} `) },
   { name: 'a letter of filler after each character', of: (t) => each(t, (c) => `${c}x`) },
 ];

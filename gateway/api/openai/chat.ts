@@ -98,6 +98,7 @@ async function answerStream(
         break;
       case 'stopped':
         exchange.code = outcome.code;
+        if (outcome.code === 'content_filter') exchange.action = 'block';
         if (outcome.code !== 'content_filter') deps.metrics.upstreamError(outcome.code);
         break;
       case 'refused':
