@@ -131,7 +131,9 @@ class Inspection {
         seen.add(key);
         for (const part of joined.crossing(finding.span)) {
           const source = sources.get(part.segment) as Source;
-          source.evidence.push({ family, finding: { ...finding, segment: part.segment, span: part.span } });
+          // Half a control token has no escaped form, so its halves are cut like any other split payload.
+          const split = { ...finding, segment: part.segment, span: part.span };
+          source.evidence.push({ family: `split-${family}`, finding: split });
         }
       }
     }

@@ -4,12 +4,12 @@ import type { HttpBindings } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { type Context, Hono } from 'hono';
 import { chatCompletions } from './api/openai/chat.ts';
+import { renderOpenaiError } from './api/openai/error.ts';
 import { listModels } from './api/openai/models.ts';
 import { livez, readyz } from './api/ops/probes.ts';
-import { renderOpenaiError } from './api/openai/error.ts';
+import { renderValidateError } from './api/validate/error.ts';
 import { validate } from './api/validate/validate.ts';
 import { validateOutput } from './api/validate/validateOutput.ts';
-import { renderValidateError } from './api/validate/error.ts';
 import type { Deps } from './deps.ts';
 import { GatewayError } from './errors.ts';
 import { ClientGone, Exchange } from './http/exchange.ts';
@@ -76,7 +76,8 @@ function answerError(deps: Deps, exchange: Exchange, error: unknown, render: Err
   }
   const known = error instanceof GatewayError ? error : new GatewayError('internal_error', { cause: error });
   exchange.code = known.code;
-  if (known.code === 'internal_error') deps.log.error('internal_error', { requestId: exchange.requestId, ...errorFields(error) });
+  if (known.code === 'internal_error')
+    deps.log.error('internal_error', { requestId: exchange.requestId, ...errorFields(error) });
   if (known.code.includes('upstream')) deps.metrics.upstreamError(known.code);
   render(deps, exchange, known);
 }

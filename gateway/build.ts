@@ -43,7 +43,16 @@ export function buildEngine(config: GatewayConfig, secrets: Secrets): Engine {
 }
 
 /** Everything the routes need. */
-export function buildDeps({ config, store, secrets, log, metrics, upstream, engine, now = Date.now }: BuildOptions): Deps {
+export function buildDeps({
+  config,
+  store,
+  secrets,
+  log,
+  metrics,
+  upstream,
+  engine,
+  now = Date.now,
+}: BuildOptions): Deps {
   const url = parseUpstreamUrl(upstream.url);
   const client = new UpstreamClient(
     { origin: url.origin, basePath: url.basePath, apiKey: upstream.key },

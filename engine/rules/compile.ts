@@ -73,7 +73,7 @@ function scan(prefilter: Prefilter<Exact>, views: readonly View[], provenance: P
   const known = new Set<string>();
   for (const view of views) {
     const bytes = Buffer.from(view.text, 'utf8');
-    const candidates = prefilter.candidates(bytes);
+    const candidates = prefilter.candidates(view.text, bytes);
     if (candidates.length === 0) continue;
     const offsets = new ByteOffsets(view.text, bytes);
     for (const { rule, regex, except } of candidates) {

@@ -1,6 +1,6 @@
 /** Says in one pass over a text which patterns may match it. Never answers "no" wrongly; see `relax`. */
-import RE2 from 're2';
 import { BORDER, relax } from './relax.ts';
+import { FixedStrings, fold } from './strings.ts';
 
 /** One alternative of a pattern. */
 interface Entry<T> {
@@ -10,17 +10,18 @@ interface Entry<T> {
   held: number;
 }
 
+/** One need, shared by all entries that have it. */
 interface Group<T> {
   held: boolean;
   readonly entries: Entry<T>[];
 }
 
 export class Prefilter<T> {
-  /** Index in the set of each fixed string; shared lexicons make most strings and needs shared. */
-  readonly #strings = new Map<string, number>();
+  /** Index of each fixed string; shared lexicons make most strings and needs shared. */
+  readonly #index = new Map<string, number>();
   readonly #groups = new Map<string, Group<T>>();
-  readonly #groupsOfString: Group<T>[][] = [];
-  #set: InstanceType<typeof RE2.Set> | null = null;
+  readonly #groupsOf: Group<T>[][] = [];
+  #strings = new FixedStrings([]);
 
   add(pattern: string, value: T): void {
     for (const alternative of relax(pattern)) {
@@ -30,18 +31,23 @@ export class Prefilter<T> {
     }
   }
 
-  /** Compiles the set; nothing can be added afterwards. */
+  /** Builds the automaton; nothing can be added afterwards. */
   seal(): void {
-    const sources = [...this.#strings.keys()].map(sourceOf);
-    if (sources.length > 0) this.#set = new RE2.Set(sources, 'iu');
+    this.#strings = new FixedStrings(
+      [...this.#index.keys()].map((text) => ({
+        text: text.replaceAll(BORDER, ''),
+        borderBefore: text.startsWith(BORDER),
+        borderAfter: text.endsWith(BORDER),
+      })),
+    );
   }
 
-  candidates(bytes: Buffer): T[] {
-    const found = this.#set?.match(bytes) ?? [];
+  /** Values whose pattern may match `text`; `bytes` is `text` in UTF-8. */
+  candidates(text: string, bytes: Buffer): T[] {
     const values = new Set<T>();
     const touched: Group<T>[] = [];
-    for (const index of found) {
-      for (const group of this.#groupsOfString[index] as Group<T>[]) {
+    for (const index of this.#occurring(text, bytes)) {
+      for (const group of this.#groupsOf[index] as Group<T>[]) {
         if (group.held) continue;
         group.held = true;
         touched.push(group);
@@ -55,34 +61,27 @@ export class Prefilter<T> {
     return [...values];
   }
 
+  #occurring(text: string, bytes: Buffer): number[] {
+    if (bytes.length === text.length) return this.#strings.match(bytes, true);
+    // These two fold to ASCII letters but are no word characters to RE2, so borders beside them say nothing.
+    const borders = !text.includes('\u017f') && !text.includes('\u212a');
+    return this.#strings.match(Buffer.from(fold(text), 'utf8'), borders);
+  }
+
   #group(key: string, need: readonly string[]): Group<T> {
     const known = this.#groups.get(key);
     if (known !== undefined) return known;
     const group: Group<T> = { held: false, entries: [] };
     this.#groups.set(key, group);
-    for (const text of need) {
-      let index = this.#strings.get(text);
+    for (const text of new Set(need.map(fold))) {
+      let index = this.#index.get(text);
       if (index === undefined) {
-        index = this.#strings.size;
-        this.#strings.set(text, index);
-        this.#groupsOfString.push([]);
+        index = this.#index.size;
+        this.#index.set(text, index);
+        this.#groupsOf.push([]);
       }
-      (this.#groupsOfString[index] as Group<T>[]).push(group);
+      (this.#groupsOf[index] as Group<T>[]).push(group);
     }
     return group;
   }
 }
-
-/**
- * `k` and `s` fold to a Kelvin sign and a long s, which are no ASCII word characters: without their own branch a border
- * next to them would miss what the exact pattern matches.
- */
-function sourceOf(text: string): string {
-  return text
-    .replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
-    .replaceAll(BORDER, '\\b')
-    .replace(/^\\b([ks])/i, (_, letter: string) => `(?:\\b${letter}|${FOLDED[letter.toLowerCase()]})`)
-    .replace(/([ks])\\b$/i, (_, letter: string) => `(?:${letter}\\b|${FOLDED[letter.toLowerCase()]})`);
-}
-
-const FOLDED: Readonly<Record<string, string>> = { k: '\u212a', s: '\u017f' };

@@ -53,7 +53,9 @@ function needsOf(node: Node): readonly Need[] {
 
 /** Of the shortest string. */
 function weight(need: Need): number {
-  return Math.min(...need.map((text) => [...text].reduce((sum, char) => sum + (char === BORDER ? 0 : char < '\u0080' ? 1 : 2), 0)));
+  return Math.min(
+    ...need.map((text) => [...text].reduce((sum, char) => sum + (char === BORDER ? 0 : char < '\u0080' ? 1 : 2), 0)),
+  );
 }
 
 function concat(items: readonly Node[]): Node {

@@ -8,8 +8,8 @@ import { buildViews } from '../views/ladder.ts';
 
 /** Carried into the next window so that a run on the border is seen whole. */
 const OVERLAP_CHARS = 1024;
-/** A run that could hold an encoded token. Linear: single classes with a lower bound only. */
-const ENCODED_RUN = /[A-Za-z0-9+/=_-]{24}|(?:[0-9A-Fa-f]{2}[ :,-]){12}/;
+/** Runs that could hold an encoded token. Linear: no two quantifiers can read the same character. */
+const ENCODED_RUNS = /[A-Za-z0-9+/=_-]{24,}|(?:[0-9A-Fa-f]{2}[ :,]){12,}/g;
 
 export interface LateStageOptions {
   readonly limits: Limits;
@@ -41,8 +41,10 @@ export class LateStage {
   }
 
   #look(): void {
-    if (this.found || !ENCODED_RUN.test(this.#window)) return;
-    const { views, exceeded } = buildViews(this.#window, this.#options.limits);
+    const runs = this.found ? null : this.#window.match(ENCODED_RUNS);
+    if (runs === null) return;
+    // Only the runs are decoded; side by side on lines they read like one wrapped text where they were one.
+    const { views, exceeded } = buildViews(runs.join('\n'), this.#options.limits);
     this.exceeded ||= exceeded.length > 0;
     this.found = views.some((view) => view.decodedFrom.length > 0 && this.#options.scan(view.text));
   }

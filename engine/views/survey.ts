@@ -1,7 +1,7 @@
 /**
  * One look over a text that says which transforms could change it, since most text needs none.
  * It may answer "maybe" too often and never "no" wrongly; a property test compares it with the transforms.
- * Measured per 2 KB of English: 6 us in place of 90 us for asking every transform.
+ * Measured on 2 KB of English: 20 us in place of 95 us for asking every transform.
  */
 
 export interface Survey {

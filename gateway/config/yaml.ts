@@ -1,7 +1,7 @@
 /** Reads a YAML file against its schema. A wrong file is reported with path, what was found and what was expected. */
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
-import { z } from 'zod';
+import type { z } from 'zod';
 
 /** A file that does not fit its schema; the message has one line per problem. */
 export class ConfigError extends Error {

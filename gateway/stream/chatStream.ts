@@ -8,7 +8,16 @@
 import type { ChannelKind } from '../../engine/stream/channel.ts';
 import type { OutputSession } from '../../engine/stream/session.ts';
 import { type AnswerPart, type ChoiceState, readChatAnswer } from '../wire/chatAnswer.ts';
-import { applySplices, JsonError, type JsonNode, type JsonString, parseJson, replaceString, type Splice, stringMember } from '../wire/json.ts';
+import {
+  applySplices,
+  JsonError,
+  type JsonNode,
+  type JsonString,
+  parseJson,
+  replaceString,
+  type Splice,
+  stringMember,
+} from '../wire/json.ts';
 import { reframe, type SseFrame } from './sse.ts';
 
 export interface ChatStreamLimits {
@@ -229,7 +238,8 @@ export class ChatStream {
     const later = this.#queue.slice(1);
     const held = frame.pieces.filter((piece) => piece.to > this.#session.safeEnd(piece.channel));
     const stalled = held.every(
-      (piece) => piece.kind === 'text' && !later.some((next) => next.pieces.some((other) => other.channel === piece.channel)),
+      (piece) =>
+        piece.kind === 'text' && !later.some((next) => next.pieces.some((other) => other.channel === piece.channel)),
     );
     if (held.length === 0 || !stalled) return false;
     for (const piece of held) {
@@ -250,7 +260,9 @@ export class ChatStream {
         this.#carries.delete(channel);
         const to = carry.from + carry.text.length;
         const text = this.#session.rewrite(channel, carry.from, to, carry.text) ?? carry.text;
-        const splices = carry.frame.pieces.map(({ leaf }) => replaceString(leaf, leaf === carry.piece.leaf ? text : ''));
+        const splices = carry.frame.pieces.map(({ leaf }) =>
+          replaceString(leaf, leaf === carry.piece.leaf ? text : ''),
+        );
         this.#out.push(reframe(applySplices(carry.frame.source, splices)));
       }
     }
@@ -297,7 +309,10 @@ export class ChatStream {
   }
 
   #finishChunk(index: number): string {
-    const chunk: Record<string, unknown> = { id: stringMember(this.#last, 'id') ?? 'chatcmpl-stopped', object: 'chat.completion.chunk' };
+    const chunk: Record<string, unknown> = {
+      id: stringMember(this.#last, 'id') ?? 'chatcmpl-stopped',
+      object: 'chat.completion.chunk',
+    };
     if (this.#last?.kind === 'object') {
       const created = this.#last.entries.get('created');
       chunk.created = created?.kind === 'number' ? created.value : Math.floor(Date.now() / 1000);

@@ -84,7 +84,9 @@ class Relay {
     this.#resolve = resolve;
     this.#reject = reject;
     this.#stream = new ChatStream(session, options.limits);
-    this.#parser = new SseParser({ eventBytesMax: options.limits.sseEventBytesMax }, (frame) => this.#stream.onFrame(frame));
+    this.#parser = new SseParser({ eventBytesMax: options.limits.sseEventBytesMax }, (frame) =>
+      this.#stream.onFrame(frame),
+    );
     this.#onGone = () => this.#settle(() => this.#reject(new ClientGone()));
     exchange.gone.addEventListener('abort', this.#onGone, { once: true });
     this.#keepAlive = setInterval(() => this.#onKeepAlive(), options.keepAliveMs);
@@ -106,7 +108,8 @@ class Relay {
     this.#options.onHead(head);
     if (this.#session.blocked) this.#stop('blocked');
     // A stream was asked for: a page or a document in its place is no answer. No type at all is read as a stream.
-    else if (/^(?:text\/html|application\/json)\b/i.test(head.contentType ?? '')) this.#fail(new GatewayError('bad_upstream'));
+    else if (/^(?:text\/html|application\/json)\b/i.test(head.contentType ?? ''))
+      this.#fail(new GatewayError('bad_upstream'));
   }
 
   #onData(chunk: Buffer): void {
@@ -131,7 +134,11 @@ class Relay {
   #onEnd(): void {
     if (this.#settled) return;
     if (this.#errorBody !== null) {
-      const outcome = { kind: 'provider_refused', head: this.#head as UpstreamHead, body: Buffer.concat(this.#errorBody) } as const;
+      const outcome = {
+        kind: 'provider_refused',
+        head: this.#head as UpstreamHead,
+        body: Buffer.concat(this.#errorBody),
+      } as const;
       this.#settle(() => this.#resolve(outcome));
       return;
     }

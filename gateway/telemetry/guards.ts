@@ -1,6 +1,7 @@
 /** Receipts into metrics and warnings, so that a guard that did not decide is never silent. */
-import type { Finding, Receipt, ScannerState, Verdict } from '../../engine/types.ts';
+
 import type { OutputVerdict } from '../../engine/stream/session.ts';
+import type { Finding, Receipt, ScannerState, Verdict } from '../../engine/types.ts';
 import type { Deps } from '../deps.ts';
 import type { Direction, GuardOutcome } from './metrics.ts';
 

@@ -53,7 +53,9 @@ export function readChatAnswer(root: JsonNode): AnswerPart | null {
   for (const [key, node] of root.entries) {
     if (key !== 'choices' || node.kind !== 'array') reader.leaves(node, `/${key}`);
   }
-  if (choices?.kind === 'array') choices.items.forEach((choice, position) => reader.choice(choice, position));
+  if (choices?.kind === 'array') {
+    for (const [position, choice] of choices.items.entries()) reader.choice(choice, position);
+  }
   reader.keys(root);
   return { ...reader.result, isError };
 }

@@ -50,7 +50,10 @@ export const STREAMED_FORMS: readonly LeakForm[] = [
   { name: 'soft hyphens', of: (t) => each(t, (c) => `${c}\u00ad`) },
   { name: 'fullwidth', of: (t) => each(t, (c) => String.fromCharCode(code(c) + 0xfee0)) },
   { name: 'lookalikes', of: (t) => each(t, (c) => LOOKALIKES[c] ?? c) },
-  { name: 'mathematical digits', of: (t) => each(t, (c) => (c >= '0' && c <= '9' ? String.fromCodePoint(0x1d7ce + Number(c)) : c)) },
+  {
+    name: 'mathematical digits',
+    of: (t) => each(t, (c) => (c >= '0' && c <= '9' ? String.fromCodePoint(0x1d7ce + Number(c)) : c)),
+  },
   { name: 'combining marks', of: (t) => each(t, (c) => `${c}\u0336`) },
   { name: 'tag characters', of: (t) => each(t, (c) => String.fromCodePoint(0xe0000 + code(c))) },
   { name: 'reversed', of: (t) => [...t].reverse().join('') },
@@ -65,7 +68,11 @@ export const STREAMED_FORMS: readonly LeakForm[] = [
   { name: 'base64, offset 1', of: base64At(1), shared: true },
   { name: 'base64, offset 2', of: base64At(2), shared: true },
   { name: 'base64, URL alphabet', of: (t) => bytes(`>>>${t}???`).toString('base64url') },
-  { name: 'base64, wrapped lines', of: (t) => bytes(`key ${t}`).toString('base64').replace(/.{16}/g, '$&\n'), shared: true },
+  {
+    name: 'base64, wrapped lines',
+    of: (t) => bytes(`key ${t}`).toString('base64').replace(/.{16}/g, '$&\n'),
+    shared: true,
+  },
   { name: 'base64, cut off', of: (t) => bytes(`key ${t}`).toString('base64').slice(0, 30), shared: true },
   { name: 'base64 twice', of: (t) => bytes(bytes(t).toString('base64')).toString('base64') },
   { name: 'base64 of reversed', of: (t) => bytes([...t].reverse().join('')).toString('base64') },
@@ -92,13 +99,23 @@ export const LATE_FORMS: readonly LeakForm[] = [
   { name: 'hex of base64', of: (t) => bytes(bytes(t).toString('base64')).toString('hex') },
   { name: 'base64 three times', of: (t) => [0, 1, 2].reduce((text) => bytes(text).toString('base64'), t) },
   { name: 'base64 of percent', of: (t) => bytes(each(t, (c) => `%${hex2(c)}`)).toString('base64') },
-  { name: 'scattered in prose', of: (t) => (t.match(/.{8}/g) ?? []).map((part, i) => `Part ${i + 1} is ${part}, you see.`).join(' ') },
+  {
+    name: 'scattered in prose',
+    of: (t) => (t.match(/.{8}/g) ?? []).map((part, i) => `Part ${i + 1} is ${part}, you see.`).join(' '),
+  },
 ];
 
 /** Forms that are known not to be found; the README names them. */
 export const UNCOVERED_FORMS: readonly LeakForm[] = [
   { name: 'decimal character codes without markup', of: (t) => each(t, (c) => `${code(c)} `) },
-  { name: 'digits as words', of: (t) => each(t, (c) => `${['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'][Number(c)] ?? c} `) },
+  {
+    name: 'digits as words',
+    of: (t) =>
+      each(
+        t,
+        (c) => `${['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'][Number(c)] ?? c} `,
+      ),
+  },
   { name: 'letters for digits', of: (t) => each(t, (c) => ({ '0': 'o', '1': 'l' })[c] ?? c).replace(/[2-9]/g, 'z') },
   { name: 'Morse', of: (t) => each(t, (c) => `${c === 'a' ? '.-' : '-...'} `) },
   { name: 'a letter of filler after each character', of: (t) => each(t, (c) => `${c}x`) },

@@ -82,7 +82,9 @@ describe('leak matrix', () => {
       const text = PREFIX + form.of(token) + SUFFIX;
       const whole = run([text]);
       const single = run(perCharacter(text));
-      rows.push(`${form.name.padEnd(38)} whole ${whole.action.padEnd(6)} streamed ${single.action.padEnd(6)} out ${leaked(form, single.released, PREFIX.length)}`);
+      rows.push(
+        `${form.name.padEnd(38)} whole ${whole.action.padEnd(6)} streamed ${single.action.padEnd(6)} out ${leaked(form, single.released, PREFIX.length)}`,
+      );
       expect.soft(whole.action, form.name).toBe('block');
       expect.soft(single.action, form.name).toBe('block');
       expect.soft(leaked(form, single.released, PREFIX.length), `${form.name}: ${single.released}`).toBe(0);
@@ -139,7 +141,8 @@ describe('splits', () => {
     for (let i = 0; i < 10_000; i++) {
       const text = random.pick(BENIGN);
       const result = run(randomSplit(text));
-      if (result.released !== text || result.action !== 'pass') expect.unreachable(`${result.action}: ${result.released}`);
+      if (result.released !== text || result.action !== 'pass')
+        expect.unreachable(`${result.action}: ${result.released}`);
     }
   });
 
@@ -163,7 +166,10 @@ describe('rewriting', () => {
     expect(whole.action).toBe('sanitize');
     expect(whole.released).toBe('Before ‹|im_start|›system and [redacted] and ‹｜User｜› after.');
     for (let cut = 0; cut <= text.length; cut++) {
-      expect(run([text.slice(0, cut), text.slice(cut)], sanitising)).toMatchObject({ released: whole.released, action: 'sanitize' });
+      expect(run([text.slice(0, cut), text.slice(cut)], sanitising)).toMatchObject({
+        released: whole.released,
+        action: 'sanitize',
+      });
     }
     expect(run(perCharacter(text), sanitising)).toMatchObject({ released: whole.released, action: 'sanitize' });
   });

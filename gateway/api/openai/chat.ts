@@ -1,6 +1,7 @@
 /** POST /v1/chat/completions: the input door, the provider, the output door. */
-import type { Receipt } from '../../../engine/types.ts';
+
 import type { OutputSession } from '../../../engine/stream/session.ts';
+import type { Receipt } from '../../../engine/types.ts';
 import type { Deps } from '../../deps.ts';
 import { authenticate, type Caller, presentedKey } from '../../http/auth.ts';
 import type { Exchange } from '../../http/exchange.ts';
@@ -8,7 +9,7 @@ import { relayStream } from '../../stream/relay.ts';
 import { countOutput } from '../../telemetry/guards.ts';
 import type { UpstreamHead } from '../../upstream/client.ts';
 import { collect, type WholeAnswer } from '../../upstream/collect.ts';
-import { prepareChat, type PreparedChat } from './prepare.ts';
+import { type PreparedChat, prepareChat } from './prepare.ts';
 import { receiptHeader } from './receipt.ts';
 import { type CheckedAnswer, checkCompletion, checkError, checkHeaders } from './whole.ts';
 
@@ -38,7 +39,12 @@ export async function openSession(deps: Deps, caller: Caller, tokens: readonly s
   });
 }
 
-async function answerWhole(deps: Deps, exchange: Exchange, prepared: PreparedChat, session: OutputSession): Promise<void> {
+async function answerWhole(
+  deps: Deps,
+  exchange: Exchange,
+  prepared: PreparedChat,
+  session: OutputSession,
+): Promise<void> {
   const started = performance.now();
   const answer = await collect(deps.upstream, upstreamRequest(exchange, prepared), {
     bytesMax: deps.config.limits.outputBodyBytesMax,
@@ -133,4 +139,3 @@ function answerHeaders(exchange: Exchange, receipt: Receipt, head: UpstreamHead)
     'x-portcullis-receipt': receiptHeader(receipt),
   };
 }
-

@@ -19,7 +19,10 @@ export interface PreparedChat {
 /** Reads, inspects and rewrites. Throws `GatewayError` for everything that must not be forwarded. */
 export async function prepareChat(deps: Deps, caller: Caller, exchange: Exchange): Promise<PreparedChat> {
   const { limits, timeouts } = deps.config;
-  const { bytes, text } = await exchange.readText({ bytesMax: limits.chatBodyBytesMax, timeoutMs: timeouts.clientBodyMs });
+  const { bytes, text } = await exchange.readText({
+    bytesMax: limits.chatBodyBytesMax,
+    timeoutMs: timeouts.clientBodyMs,
+  });
   const request = readChatRequest(text, { depthMax: limits.jsonDepthMax, leafBytesMax: limits.textLeafBytesMax });
   const verdict = await deps.engine.inspect(request.segments, { policy: caller.policy, tool: null });
   for (const path of request.binary) verdict.receipt.skipped.push({ path, reason: 'binary' });

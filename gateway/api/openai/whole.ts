@@ -1,10 +1,19 @@
 /** Whole answers of the provider through the output door: completions, model lists and error bodies. */
 import type { OutputSession } from '../../../engine/stream/session.ts';
 import { ERRORS, GatewayError } from '../../errors.ts';
-import type { WholeAnswer } from '../../upstream/collect.ts';
 import type { UpstreamHead } from '../../upstream/client.ts';
+import type { WholeAnswer } from '../../upstream/collect.ts';
 import { readChatAnswer } from '../../wire/chatAnswer.ts';
-import { applySplices, eachString, JsonError, type JsonNode, member, parseJson, replaceString, type Splice } from '../../wire/json.ts';
+import {
+  applySplices,
+  eachString,
+  JsonError,
+  type JsonNode,
+  member,
+  parseJson,
+  replaceString,
+  type Splice,
+} from '../../wire/json.ts';
 
 export interface CheckedAnswer {
   readonly status: number;

@@ -1,6 +1,7 @@
 /** Errors of the direct API: the keys of an ordinary answer, so a client that reads `action` never meets `undefined`. */
-import type { ErrorRenderer } from '../../app.ts';
+
 import { NO_MODEL } from '../../../engine/index.ts';
+import type { ErrorRenderer } from '../../app.ts';
 import { Refused } from '../../http/auth.ts';
 
 /** Renders an error as a refusal that also says why. */

@@ -1,0 +1,224 @@
+/** Bytes of a provider's stream in, bytes for the client out, for every framing and split; nothing but the wire is in between. */
+import { describe, expect, it } from 'vitest';
+import type { OutputSession } from '../../engine/stream/session.ts';
+import { checkCompletion } from '../../gateway/api/openai/whole.ts';
+import { ChatStream } from '../../gateway/stream/chatStream.ts';
+import { SseParser } from '../../gateway/stream/sse.ts';
+import { readChatAnswer } from '../../gateway/wire/chatAnswer.ts';
+import { parseJson } from '../../gateway/wire/json.ts';
+import { testEngine } from '../helpers/engine.ts';
+import { STREAMED_FORMS } from '../helpers/leaks.ts';
+import {
+  chunk,
+  completion,
+  contentEvents,
+  FRAMINGS,
+  type Framing,
+  frameEvents,
+  interleave,
+  pieces,
+} from '../helpers/mockAnswers.ts';
+import { seeded } from '../helpers/random.ts';
+
+const { open, config } = testEngine();
+const random = seeded('chatStream');
+const token = random.hex(32);
+
+interface Out {
+  readonly state: string;
+  readonly text: string;
+  readonly bytes: Buffer;
+}
+
+/** Runs a whole stream and reads what the client got with a plain line reader. */
+function run(reads: readonly Buffer[], session: OutputSession = open(token)): Out {
+  const stream = new ChatStream(session, config.limits);
+  const parser = new SseParser({ eventBytesMax: config.limits.sseEventBytesMax }, (frame) => stream.onFrame(frame));
+  const out: Buffer[] = [];
+  for (const read of reads) {
+    parser.push(read);
+    out.push(...stream.take());
+    if (stream.state !== 'open') break;
+  }
+  if (stream.state === 'open') {
+    parser.end();
+    stream.onEnd();
+    if (stream.state === 'done') out.push(...stream.take());
+  }
+  const bytes = Buffer.concat(out);
+  return { state: stream.state, text: contentOf(bytes), bytes };
+}
+
+/** The JSON payloads that a client reads, by the letter of the WHATWG rules for LF and CRLF. */
+function payloads(bytes: Buffer): { choices?: { index: number; delta?: Record<string, string> }[] }[] {
+  return bytes
+    .toString('utf8')
+    .replaceAll('\r\n', '\n')
+    .split('\n\n')
+    .map((block) => block.split('\n').filter((line) => line.startsWith('data:')))
+    .map((lines) => lines.map((line) => line.slice(5).replace(/^ /, '')).join('\n'))
+    .filter((data) => data.startsWith('{'))
+    .map((data) => JSON.parse(data));
+}
+
+/** The first choice's text, as a client adds it up. */
+function contentOf(bytes: Buffer, field = 'content'): string {
+  return payloads(bytes)
+    .flatMap(({ choices }) => choices ?? [])
+    .filter(({ index }) => index === 0)
+    .map(({ delta }) => delta?.[field] ?? '')
+    .join('');
+}
+
+function answer(text: string, framing: Framing, size: number): Buffer {
+  const events = [
+    chunk({ role: 'assistant', content: '' }),
+    ...contentEvents(pieces(text, size)),
+    chunk({}, 0, 'stop'),
+  ];
+  return Buffer.concat(frameEvents({ events, framing }));
+}
+
+function split(bytes: Buffer, sizes: () => number): Buffer[] {
+  const reads: Buffer[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const size = sizes();
+    reads.push(bytes.subarray(at, at + size));
+    at += size;
+  }
+  return reads;
+}
+
+const BENIGN = 'Here you go: naïve café, 50% of a < b, 这是一个回答, cafe decade 0xbeef and \\u0041 — done.\nBye 👋🏽!';
+const LEAD = 'Of course, here it is: ';
+
+describe('benign streams', () => {
+  it.each(FRAMINGS)('arrive identical in framing %s for every two-way split and byte by byte', (framing) => {
+    const bytes = answer(BENIGN, framing, 11);
+    for (let cut = 1; cut < bytes.length; cut++) {
+      const result = run([bytes.subarray(0, cut), bytes.subarray(cut)]);
+      if (result.text !== BENIGN || result.state !== 'done')
+        expect.unreachable(`cut ${cut}: ${result.state} ${result.text}`);
+    }
+    expect(run(split(bytes, () => 1))).toMatchObject({ text: BENIGN, state: 'done' });
+  });
+
+  it('leave byte-identical where the framing is plain', () => {
+    const bytes = answer(BENIGN, 'lf', 5);
+    for (let i = 0; i < 500; i++) expect(run(split(bytes, () => 1 + random.int(60))).bytes.equals(bytes)).toBe(true);
+  });
+});
+
+describe('leaking streams', () => {
+  const leaks = STREAMED_FORMS.filter(({ name }) =>
+    ['plain', 'spaces', 'base64', 'percent', '\\u escapes', 'reversed'].includes(name),
+  );
+
+  it.each(FRAMINGS)(
+    'let no part of the token out in framing %s, byte by byte and for every two-way split',
+    (framing) => {
+      for (const form of leaks) {
+        const bytes = answer(`${LEAD}${form.of(token)} ok`, framing, 5);
+        expect(run(split(bytes, () => 1))).toMatchObject({ state: 'blocked' });
+        const step = form.name === 'plain' ? 1 : 23;
+        for (let cut = 1; cut < bytes.length; cut += step) {
+          const result = run([bytes.subarray(0, cut), bytes.subarray(cut)]);
+          if (result.state !== 'blocked' || !LEAD.startsWith(result.text)) {
+            expect.unreachable(`${form.name} cut ${cut}: ${result.state} ${result.text}`);
+          }
+        }
+      }
+    },
+  );
+
+  it('agree with the whole answer for 10,000 random answers, framings and splits', () => {
+    for (let i = 0; i < 10_000; i++) {
+      const leaking = random.int(2) === 0;
+      const text = leaking ? `${LEAD}${random.pick(STREAMED_FORMS).of(token)} ok` : BENIGN.slice(random.int(40));
+      const bytes = answer(text, random.pick(FRAMINGS), 1 + random.int(12));
+      const streamed = run(split(bytes, () => 1 + random.int(random.pick([1, 9, 200]))));
+      const whole = wholeState(text);
+      if ((streamed.state === 'blocked') !== (whole === 'blocked') || (whole === 'blocked') !== leaking) {
+        expect.unreachable(`${text}: streamed ${streamed.state}, whole ${whole}`);
+      }
+      if (!leaking && streamed.text !== text) expect.unreachable(`${streamed.text} instead of ${text}`);
+    }
+  });
+
+  function wholeState(text: string): 'blocked' | 'done' {
+    const body = Buffer.from(JSON.stringify(completion(text)));
+    try {
+      checkCompletion(open(token), { head: { status: 200, headers: new Map(), contentType: null }, body }, 128);
+      return 'done';
+    } catch {
+      return 'blocked';
+    }
+  }
+});
+
+describe('channels', () => {
+  it('stop a token whose halves lie in two choices', () => {
+    const events = interleave(
+      contentEvents(pieces(`First half: ${token.slice(0, 16)}.`, 4), 0),
+      contentEvents(pieces(`Second half: ${token.slice(16)}.`, 4), 1),
+    );
+    expect(run(frameEvents({ events })).state).toBe('blocked');
+  });
+
+  it('stop a token in eighths over four choices', () => {
+    const quarters = [0, 1, 2, 3].map((i) =>
+      contentEvents([`Part ${i}: ${token.slice(i * 8, i * 8 + 8)}. `, 'So?'], i),
+    );
+    expect(run(frameEvents({ events: quarters.flat() })).state).toBe('blocked');
+  });
+
+  it('go on when a channel stops in the middle of a possible match, and lose nothing', () => {
+    // The reasoning ends with what could be the beginning of the token.
+    const reasoning = `Thinking about ${token.slice(0, 3)}`;
+    const events = [
+      ...contentEvents(pieces(reasoning, 4), 0, 'reasoning_content'),
+      ...contentEvents(pieces(BENIGN, 6)),
+      chunk({}, 0, 'stop'),
+    ];
+    const reads = frameEvents({ events });
+    const stream = new ChatStream(open(token), config.limits);
+    const parser = new SseParser({ eventBytesMax: 1 << 20 }, (frame) => stream.onFrame(frame));
+    let out = '';
+    let early = 0;
+    reads.forEach((read, index) => {
+      parser.push(read);
+      out += Buffer.concat(stream.take()).toString('utf8');
+      if (index === reads.length - 4) early = out.length;
+    });
+    expect(early).toBeGreaterThan(1000);
+    expect(stream.state).toBe('done');
+    expect(contentOf(Buffer.from(out))).toBe(BENIGN);
+    expect(contentOf(Buffer.from(out), 'reasoning_content')).toBe(reasoning);
+  });
+
+  it('read text after a finish as a new beginning', () => {
+    const events = [...contentEvents(['Done.']), chunk({}, 0, 'stop'), ...contentEvents(pieces(token, 4))];
+    expect(run(frameEvents({ events })).state).toBe('blocked');
+  });
+});
+
+it('reads every string of a chunk exactly once', () => {
+  const source = JSON.stringify({
+    id: 'a1',
+    model: 'm',
+    choices: [
+      {
+        index: 0,
+        delta: { role: 'assistant', content: 'c', refusal: 'r', unknown: 'u', annotations: [{ url: 'x', title: 't' }] },
+        logprobs: { content: [{ token: 'c', top_logprobs: [{ token: 'd' }] }] },
+        finish_reason: null,
+      },
+    ],
+  });
+  const part = readChatAnswer(parseJson(source, 32));
+  const seen = [...(part?.pieces ?? []).map(({ leaf }) => leaf.value), ...(part?.leaves ?? []).map(({ text }) => text)];
+  const keys = ['annotations', 'finish_reason', 'top_logprobs'];
+  expect(seen.filter((text) => !keys.includes(text)).sort()).toEqual(
+    ['a1', 'assistant', 'c', 'c', 'd', 'm', 'r', 't', 'u', 'x'].sort(),
+  );
+});
