@@ -68,7 +68,6 @@ export const limitsSchema = z.strictObject({
   jsonDepthMax: z.int().min(8).max(10_000),
   decodeDepthMax: z.int().min(0).max(3),
   viewUnitsPerInputUnitMax: z.int().min(1).max(32),
-  joinedTextBytesMax: bytes,
   sseEventBytesMax: bytes,
   sseHeldBytesMax: bytes,
   toolCallBytesMax: bytes,
@@ -105,7 +104,6 @@ export const gatewaySchema = z.strictObject({
   }),
   telemetry: z.strictObject({
     toolLabels: z.array(identifier),
-    modelLabels: z.array(z.string()),
   }),
   tenants: z.record(identifier, z.strictObject({ policy: identifier })),
   policies: z.record(identifier, policySchema),

@@ -11,6 +11,7 @@ import {
   type Action,
   atLeast,
   type Edit,
+  type GuardFailure,
   provenanceOf,
   type Receipt,
   type Segment,
@@ -58,6 +59,7 @@ class Inspection {
   readonly #bands: Bands;
   readonly #failed = new Set<Scanner>();
   readonly #unavailable = new Set<string>();
+  readonly #failures: GuardFailure[] = [];
 
   constructor(segments: readonly Segment[], options: InspectOptions) {
     this.#segments = segments;
@@ -100,16 +102,17 @@ class Inspection {
         const result = scanner.scan({ segment, index, provenance, views, level: policy.level });
         evidence.push(...result.evidence);
         edits.push(...result.edits);
-      } catch {
-        this.#fail(scanner);
+      } catch (error) {
+        this.#fail(scanner, error);
       }
     }
     return { evidence, edits };
   }
 
-  #fail(scanner: Scanner): void {
+  #fail(scanner: Scanner, error: unknown): void {
     const { policy, receipt } = this.#options;
     this.#failed.add(scanner);
+    this.#failures.push({ guard: scanner.name, error });
     const closed = scanner.guard(policy).failureMode === 'closed';
     receipt.scanners[scanner.name] = closed ? 'failed_closed' : 'failed_open';
     if (closed) this.#unavailable.add(scanner.name);
@@ -159,6 +162,7 @@ class Inspection {
       sources: verdicts,
       rewritten,
       unavailable: [...this.#unavailable],
+      failures: this.#failures,
       receipt: this.#options.receipt,
       debug: this.#segments.map((_, index) => ({
         views: (sources.get(index)?.views ?? []).map(({ name, decodedFrom, text }) => ({

@@ -70,6 +70,12 @@ export interface Edit extends Span {
   readonly text: string;
 }
 
+/** A guard that threw. The error is for its class and code only: its message may quote a text. */
+export interface GuardFailure {
+  readonly guard: string;
+  readonly error: unknown;
+}
+
 /** What was decided about one segment. */
 export interface SourceVerdict {
   readonly segment: number;
@@ -87,6 +93,7 @@ export interface Verdict {
   readonly rewritten: readonly (string | null)[];
   /** Guards that failed under `closed`: the action is not a judgement of the text, the request cannot be served. */
   readonly unavailable: readonly string[];
+  readonly failures: readonly GuardFailure[];
   readonly receipt: Receipt;
 }
 

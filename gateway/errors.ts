@@ -57,6 +57,12 @@ export const ERRORS = {
     message: 'This endpoint is not offered by the gateway.',
     retry: false,
   },
+  malformed_http: {
+    status: 400,
+    type: 'invalid_request_error',
+    message: 'The request is not well-formed HTTP/1.1.',
+    retry: false,
+  },
   method_not_allowed: {
     status: 405,
     type: 'invalid_request_error',
@@ -75,6 +81,12 @@ export const ERRORS = {
     message: 'The request is larger than the configured limit.',
     retry: false,
   },
+  uri_too_long: {
+    status: 414,
+    type: 'invalid_request_error',
+    message: 'The request target is too long.',
+    retry: false,
+  },
   unsupported_media_type: {
     status: 415,
     type: 'invalid_request_error',
@@ -85,6 +97,18 @@ export const ERRORS = {
     status: 422,
     type: 'invalid_request_error',
     message: 'The request cannot be processed.',
+    retry: false,
+  },
+  upgrade_refused: {
+    status: 426,
+    type: 'invalid_request_error',
+    message: 'Only HTTP/1.1 is spoken here.',
+    retry: false,
+  },
+  headers_too_large: {
+    status: 431,
+    type: 'invalid_request_error',
+    message: 'The request headers are too many or too large.',
     retry: false,
   },
   rate_limit_exceeded: { status: 429, type: 'rate_limit_error', message: 'Too many requests.', retry: true },

@@ -1,10 +1,13 @@
 /** The listening server: sockets, their limits and their end. */
-import { createServer, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
 import { buildAdminApp } from './api/ops/admin.ts';
 import { buildApp } from './app.ts';
 import type { Deps } from './deps.ts';
+import { GatewayError, openaiErrorBody } from './errors.ts';
+import { HEADER_BYTES_MAX, HEADERS_MAX, parserProblem, refuseSocket, wireProblem } from './http/strict.ts';
 
 export interface Listening {
   readonly port: number;
@@ -20,23 +23,53 @@ export interface ListenOptions {
   readonly adminPort: number;
 }
 
-const HEADER_BYTES_MAX = 16 * 1024;
 /** Longer than the idle time of common balancers, which must close first. */
 const KEEP_ALIVE_MS = 75_000;
+
+/** How often the deadlines of open requests are looked at; Node's own 30 s would make them that much longer. */
+const DEADLINE_CHECK_MS = 1_000;
+const MALFORMED = { status: 400, headers: { 'content-type': 'application/json', 'x-should-retry': 'false' } };
+
+/** Sockets with a request in work. */
+const ANSWERING = new WeakSet<Duplex>();
 
 /** Opens both ports. Rejects when one is taken. */
 export async function listen(deps: Deps, options: ListenOptions): Promise<Listening> {
   const { timeouts } = deps.config;
   const data = createServer(
-    { maxHeaderSize: HEADER_BYTES_MAX, insecureHTTPParser: false, keepAliveTimeout: KEEP_ALIVE_MS },
-    getRequestListener(buildApp(deps).fetch, { autoCleanupIncoming: false, overrideGlobalObjects: false }),
+    {
+      maxHeaderSize: HEADER_BYTES_MAX,
+      insecureHTTPParser: false,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      connectionsCheckingInterval: DEADLINE_CHECK_MS,
+    },
+    strict(
+      deps,
+      getRequestListener(buildApp(deps).fetch, {
+        autoCleanupIncoming: false,
+        overrideGlobalObjects: false,
+        // A target or host that makes no URL.
+        errorHandler: () => new Response(openaiErrorBody(new GatewayError('malformed_http')), MALFORMED),
+      }),
+    ),
   );
+  // One more than is served, so that too many are seen as such instead of being dropped.
+  data.maxHeadersCount = HEADERS_MAX + 1;
   // Absolute deadlines: a client that drips its headers or body cannot hold a socket.
   data.headersTimeout = timeouts.clientHeaderMs;
   data.requestTimeout = timeouts.clientHeaderMs + timeouts.clientBodyMs;
+  const refuse = (socket: Duplex, error: GatewayError): void => {
+    deps.metrics.request({ route: 'other', method: 'other', status: error.status, stream: false });
+    refuseSocket(socket, error);
+  };
   // Protocols other than HTTP would pass the guards.
-  data.on('upgrade', (_request, socket) => socket.end('HTTP/1.1 426 Upgrade Required\r\nconnection: close\r\n\r\n'));
-  data.on('connect', (_request, socket) => socket.end('HTTP/1.1 405 Method Not Allowed\r\nconnection: close\r\n\r\n'));
+  data.on('upgrade', (_request, socket) => refuse(socket, new GatewayError('upgrade_refused')));
+  data.on('connect', (_request, socket) => refuse(socket, new GatewayError('method_not_allowed')));
+  data.on('clientError', (error, socket) => {
+    // Into an answer under way nothing else may be written.
+    if (ANSWERING.has(socket)) socket.destroy();
+    else if (socket.writable) refuse(socket, parserProblem(error));
+  });
   const admin = createServer(getRequestListener(buildAdminApp(deps).fetch, { overrideGlobalObjects: false }));
   await open(data, options.port, options.host);
   await open(admin, options.adminPort, options.adminHost);
@@ -50,6 +83,22 @@ export async function listen(deps: Deps, options: ListenOptions): Promise<Listen
       await deps.upstream.destroy();
       deps.metrics.close();
     },
+  };
+}
+
+/** Hands on what every HTTP server reads alike. */
+function strict(deps: Deps, listener: RequestListener): RequestListener {
+  return (request, response) => {
+    const { socket } = request;
+    const problem = wireProblem(request);
+    if (problem !== null) {
+      deps.metrics.request({ route: 'other', method: 'other', status: problem.status, stream: false });
+      refuseSocket(socket, problem);
+      return;
+    }
+    ANSWERING.add(socket);
+    response.once('close', () => ANSWERING.delete(socket));
+    listener(request, response);
   };
 }
 

@@ -26,11 +26,12 @@ export interface PlantOptions {
 /** From this length a text gets three different tokens, so that a partial leak carries one and tells its place. */
 export const LONG_PROMPT_CHARS = 2000;
 
-const LINE = /(?:^|\n)ref: ([0-9a-f]{32})(?=\n|$)/g; // linear: fixed length after a literal
+/** A line of ours with the one line end that came with it. Linear: fixed length after a literal. */
+const LINE = /^ref: ([0-9a-f]{32})(?:\n|$)|\nref: ([0-9a-f]{32})(?=\n|$)/g;
 
 /** Plans the insertion of derived tokens. Planning the result again inserts nothing. */
 export function plantDerived(text: string, options: PlantOptions): CanaryPlan {
-  const present = [...text.matchAll(LINE)].map((match) => match[1] as string);
+  const present = [...text.matchAll(LINE)].map((match) => (match[1] ?? match[2]) as string);
   const prompt = text.replace(LINE, '');
   const placements: readonly Placement[] = prompt.length >= LONG_PROMPT_CHARS ? ['head', 'middle', 'tail'] : ['middle'];
   const buckets = options.requestId === null ? canaryBuckets(options.nowMs, options.bucketHours) : [options.requestId];

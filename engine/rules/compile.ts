@@ -8,6 +8,7 @@ import RE2 from 're2';
 import type { Lexicon, RuleRecord } from '../../config/schema.ts';
 import type { Provenance, Span } from '../types.ts';
 import { toOriginal, type View } from '../views/view.ts';
+import { expandPattern } from './lexicon.ts';
 import { ByteOffsets } from './offsets.ts';
 import { Prefilter } from './prefilter.ts';
 
@@ -41,13 +42,19 @@ interface Exact {
 
 /** Expands, relaxes and compiles. Throws with the rule's id when a pattern cannot be used. */
 export function compileRules(records: readonly RuleRecord[], lexicon: Lexicon): RuleSet {
-  const macros = expandMacros(lexicon);
   const prefilter = new Prefilter<Exact>();
+  // Many rules share their exceptions; one object each lets a scan look for them once.
+  const exceptions = new Map<string, RE2>();
+  const exception = (source: string): RE2 => {
+    const regex = exceptions.get(source) ?? exact(source);
+    exceptions.set(source, regex);
+    return regex;
+  };
   for (const rule of records) {
     try {
-      const except = (rule.except ?? []).map((pattern) => exact(expand(pattern, macros)));
+      const except = (rule.except ?? []).map((pattern) => exception(expandPattern(pattern, lexicon)));
       for (const pattern of rule.patterns) {
-        const expanded = expand(pattern, macros);
+        const expanded = expandPattern(pattern, lexicon);
         prefilter.add(expanded, { rule, regex: exact(expanded), except });
       }
     } catch (error) {
@@ -76,14 +83,15 @@ function scan(prefilter: Prefilter<Exact>, views: readonly View[], provenance: P
     const candidates = prefilter.candidates(view.text, bytes);
     if (candidates.length === 0) continue;
     const offsets = new ByteOffsets(view.text, bytes);
-    for (const { rule, regex, except } of candidates) {
+    const mentions = new Map<RE2, readonly Span[]>();
+    for (const { value, from, to } of candidates) {
+      const { rule, regex, except } = value;
       if (rule.level > level || !rule.provenance.includes(provenance)) continue;
-      for (const found of withoutMentions(
-        matches(regex, bytes).map((span) => trim(bytes, span)),
-        except,
-        bytes,
-      )) {
-        const span = toOriginal(view, { start: offsets.toUtf16(found.start), end: offsets.toUtf16(found.end) });
+      // A part may match where the whole does not (`^`), never the other way round, and most parts are short.
+      if (!occurs(regex, bytes.subarray(from, to))) continue;
+      const found = matches(regex, bytes).map((span) => trim(bytes, span));
+      for (const { start, end } of withoutMentions(found, except, bytes, mentions)) {
+        const span = toOriginal(view, { start: offsets.toUtf16(start), end: offsets.toUtf16(end) });
         const key = `${span.start},${span.end},${rule.id}`;
         if (known.has(key)) continue;
         known.add(key);
@@ -94,11 +102,26 @@ function scan(prefilter: Prefilter<Exact>, views: readonly View[], provenance: P
   return hits;
 }
 
-/** The bound on exceptions errs towards a hit. */
-function withoutMentions(found: readonly Span[], except: readonly RE2[], bytes: Buffer): readonly Span[] {
-  if (found.length === 0 || except.length === 0) return found;
-  const mentions = except.flatMap((regex) => matches(regex, bytes));
-  return found.filter(({ start }) => !mentions.some((mention) => mention.start <= start && start < mention.end));
+/** The bound on matches of an exception errs towards a hit. `known` keeps them for the other rules. */
+function withoutMentions(
+  found: readonly Span[],
+  except: readonly RE2[],
+  bytes: Buffer,
+  known: Map<RE2, readonly Span[]>,
+): readonly Span[] {
+  let left = found;
+  for (const regex of except) {
+    if (left.length === 0) break;
+    const mentions = known.get(regex) ?? matches(regex, bytes);
+    known.set(regex, mentions);
+    left = left.filter(({ start }) => !mentions.some((mention) => mention.start <= start && start < mention.end));
+  }
+  return left;
+}
+
+function occurs(regex: RE2, bytes: Buffer): boolean {
+  regex.lastIndex = 0;
+  return regex.test(bytes);
 }
 
 /** Byte ranges. */
@@ -126,23 +149,6 @@ const FILLER = new Set(Buffer.from(' \t\r\n.,;:!?'));
 
 function isFiller(byte: number): boolean {
   return FILLER.has(byte);
-}
-
-function expandMacros(lexicon: Lexicon): Map<string, string> {
-  return new Map(Object.entries(lexicon).map(([name, words]) => [name, `(?:${words.join('|')})`]));
-}
-
-/** A blank, and a blank that may be missing. */
-const BLANKS: Readonly<Record<string, string>> = { ' ': '\\s+', ' ?': '\\s*' };
-
-/** Replaces each `{{name}}`, then each blank outside a class by any white space; entries hold no macros themselves. */
-function expand(pattern: string, macros: ReadonlyMap<string, string>): string {
-  const whole = pattern.replace(/\{\{([^{}]*)\}\}/g, (_, name: string) => {
-    const words = macros.get(name);
-    if (words === undefined) throw new Error(`unknown lexicon entry {{${name}}}`);
-    return words;
-  });
-  return whole.replace(/\\.|\[(?:\\.|[^\]\\])*\]| \??/gsu, (part) => BLANKS[part] ?? part);
 }
 
 function hashOf(records: readonly RuleRecord[], lexicon: Lexicon): string {

@@ -2,18 +2,32 @@
 import { BORDER, relax } from './relax.ts';
 import { FixedStrings, fold } from './strings.ts';
 
-/** One alternative of a pattern. */
+/** One alternative of a pattern, looked at when its last need occurs. */
 interface Entry<T> {
   readonly value: T;
-  /** Needs that must hold. */
-  readonly wanted: number;
-  held: number;
+  /** The other needs. */
+  readonly before: readonly Group<T>[];
+  readonly reachWords: number;
+  /** The scan that listed it last, and the words begun when its needs were first and last met in that scan. */
+  scan: number;
+  first: number;
+  last: number;
+}
+
+/** A pattern that may match, and the byte range outside which it does not. */
+export interface Candidate<T> {
+  readonly value: T;
+  readonly from: number;
+  readonly to: number;
 }
 
 /** One need, shared by all entries that have it. */
 interface Group<T> {
-  held: boolean;
-  readonly entries: Entry<T>[];
+  /** Words begun in the text when it last occurred. */
+  words: number;
+  scan: number;
+  /** Entries whose last need this is. */
+  readonly last: Entry<T>[];
 }
 
 export class Prefilter<T> {
@@ -22,12 +36,13 @@ export class Prefilter<T> {
   readonly #groups = new Map<string, Group<T>>();
   readonly #groupsOf: Group<T>[][] = [];
   #strings = new FixedStrings([]);
+  #scan = 0;
 
   add(pattern: string, value: T): void {
-    for (const alternative of relax(pattern)) {
-      const needs = new Map(alternative.map((need) => [[...need].sort().join('\n'), need]));
-      const entry: Entry<T> = { value, wanted: needs.size, held: 0 };
-      for (const [key, need] of needs) this.#group(key, need).entries.push(entry);
+    for (const { needs, reachWords } of relax(pattern)) {
+      const groups = needs.map((need) => this.#group(need));
+      const last = groups.pop() as Group<T>;
+      last.last.push({ value, before: [...new Set(groups)], reachWords, scan: 0, first: 0, last: 0 });
     }
   }
 
@@ -42,36 +57,38 @@ export class Prefilter<T> {
     );
   }
 
-  /** Values whose pattern may match `text`; `bytes` is `text` in UTF-8. */
-  candidates(text: string, bytes: Buffer): T[] {
-    const values = new Set<T>();
-    const touched: Group<T>[] = [];
-    for (const index of this.#occurring(text, bytes)) {
+  /** What may match `text`; `bytes` is `text` in UTF-8. */
+  candidates(text: string, bytes: Buffer): Candidate<T>[] {
+    const scan = ++this.#scan;
+    const listed: Entry<T>[] = [];
+    const ascii = bytes.length === text.length;
+    // These fold to ASCII letters without being word characters to RE2: borders and word counts say nothing then.
+    const plain = ascii || !(text.includes('\u017f') || text.includes('\u212a') || text.includes('\u0130'));
+    const starts = this.#strings.match(ascii ? bytes : Buffer.from(fold(text), 'utf8'), plain, (index, words) => {
       for (const group of this.#groupsOf[index] as Group<T>[]) {
-        if (group.held) continue;
-        group.held = true;
-        touched.push(group);
-        for (const entry of group.entries) if (++entry.held === entry.wanted) values.add(entry.value);
+        group.words = words;
+        group.scan = scan;
+        for (const entry of group.last) {
+          if (!isNear(entry, scan, plain ? words - entry.reachWords : 0)) continue;
+          if (entry.scan !== scan) {
+            entry.scan = scan;
+            entry.first = words;
+            listed.push(entry);
+          }
+          entry.last = words;
+        }
       }
-    }
-    for (const group of touched) {
-      group.held = false;
-      for (const entry of group.entries) entry.held = 0;
-    }
-    return [...values];
+    });
+    // Offsets in folded text are not those of the text.
+    if (!ascii) return listed.map(({ value }) => ({ value, from: 0, to: bytes.length }));
+    return listed.map((entry) => ({ value: entry.value, ...range(entry, starts, bytes.length) }));
   }
 
-  #occurring(text: string, bytes: Buffer): number[] {
-    if (bytes.length === text.length) return this.#strings.match(bytes, true);
-    // These two fold to ASCII letters but are no word characters to RE2, so borders beside them say nothing.
-    const borders = !text.includes('\u017f') && !text.includes('\u212a');
-    return this.#strings.match(Buffer.from(fold(text), 'utf8'), borders);
-  }
-
-  #group(key: string, need: readonly string[]): Group<T> {
+  #group(need: readonly string[]): Group<T> {
+    const key = [...need].sort().join('\n');
     const known = this.#groups.get(key);
     if (known !== undefined) return known;
-    const group: Group<T> = { held: false, entries: [] };
+    const group: Group<T> = { words: 0, scan: 0, last: [] };
     this.#groups.set(key, group);
     for (const text of new Set(need.map(fold))) {
       let index = this.#index.get(text);
@@ -84,4 +101,17 @@ export class Prefilter<T> {
     }
     return group;
   }
+}
+
+/** All other needs occurred in this scan, no more than a match's length ago. */
+function isNear<T>(entry: Entry<T>, scan: number, from: number): boolean {
+  for (const group of entry.before) if (group.scan !== scan || group.words < from) return false;
+  return true;
+}
+
+/** From the last word that a match cannot hold to the first such word after it; one byte more on each side for `\b`. */
+function range<T>(entry: Entry<T>, starts: readonly number[], length: number): { from: number; to: number } {
+  const before = starts[entry.first - 1 - entry.reachWords];
+  const after = starts[entry.last + entry.reachWords];
+  return { from: Math.max(0, (before ?? 0) - 1), to: after === undefined ? length : after + 1 };
 }

@@ -12,12 +12,22 @@
 /** One of these strings occurs in every match. */
 export type Need = readonly string[];
 
+/** What every match of one top-level alternative holds. */
+export interface Relaxed {
+  /** In the order in which they occur. */
+  readonly needs: readonly Need[];
+  /** A match holds at most this many beginnings of ASCII words; infinite when a wide class repeats without bound. */
+  readonly reachWords: number;
+}
+
 /** More spellings than this are not multiplied out. */
 const SPELLINGS_MAX = 24;
 /** Alternatives of one group. */
 const CHOICES_MAX = 512;
 /** Shorter strings are found nearly everywhere and say nothing; a character beyond ASCII counts double. */
 const WEIGHT_MIN = 2;
+/** Needs with a shorter string are dropped where a better one is known: they cost more than they rule out. */
+const WEIGHT_TELLING = 3;
 
 /** Stands for `\b` inside a fixed string, so that short words are not found inside long ones. */
 export const BORDER = '\u0008';
@@ -26,23 +36,27 @@ interface Node {
   readonly exact: readonly string[] | null;
   /** Known needs when `exact` is null. */
   readonly needs: readonly Need[];
-  /** Matches one or more characters, none of them a word character: a word next to it has a border there. */
-  readonly blank?: boolean;
+  /** Upper bound of the beginnings of ASCII words in a match. */
+  readonly words: number;
+  /** A class: `blank` has no word character, so a word next to it has a border there; `word` has nothing else. */
+  readonly class?: 'blank' | 'word' | 'wide';
 }
 
-const NOTHING: Node = { exact: null, needs: [] };
-const BLANK: Node = { exact: null, needs: [], blank: true };
-const EMPTY: Node = { exact: [''], needs: [] };
+const BLANK: Node = { exact: null, needs: [], words: 0, class: 'blank' };
+const WORD: Node = { exact: null, needs: [], words: 1, class: 'word' };
+const WIDE: Node = { exact: null, needs: [], words: 1, class: 'wide' };
+const EMPTY: Node = fixed(['']);
 
 /** One entry per top-level alternative: all of its needs hold in every text that it matches. */
-export function relax(pattern: string): readonly (readonly Need[])[] {
+export function relax(pattern: string): readonly Relaxed[] {
   const reader = new Reader(pattern);
   const branches = reader.branches();
   reader.expectEnd();
   return branches.map((branch) => {
     const needs = needsOf(branch);
     if (needs.length === 0) throw new Error(`nothing fixed to look for in /${pattern}/`);
-    return needs;
+    const telling = needs.filter((need) => weight(need) >= WEIGHT_TELLING);
+    return { needs: telling.length > 0 ? telling : needs, reachWords: branch.words };
   });
 }
 
@@ -61,26 +75,41 @@ function weight(need: Need): number {
 function concat(items: readonly Node[]): Node {
   const needs: Need[] = [];
   let run: readonly string[] = [''];
+  let words = 0;
   let broken = false;
   const flush = (): void => {
     if (weight(run) >= WEIGHT_MIN) needs.push(run);
+    words += wordsOf(run);
     broken = true;
     run = [''];
   };
-  for (const { exact, needs: inner, blank } of items) {
+  for (const node of items) {
+    const { exact } = node;
     if (exact !== null && (run.length === 1 || run.length * exact.length <= SPELLINGS_MAX)) {
       run = distinct(run.flatMap((head) => exact.map((tail) => join(head, tail))));
       continue;
     }
-    if (blank) run = distinct(run.map((text) => join(text, BORDER)));
+    if (node.class === 'blank') run = distinct(run.map((text) => join(text, BORDER)));
     flush();
-    if (exact !== null) run = exact;
-    else if (blank) run = [BORDER];
-    else needs.push(...inner);
+    if (exact !== null) {
+      run = exact;
+    } else {
+      needs.push(...node.needs);
+      words += node.words;
+      if (node.class === 'blank') run = [BORDER];
+    }
   }
-  if (!broken) return { exact: run, needs: [] };
+  if (!broken) return fixed(run);
   flush();
-  return { exact: null, needs };
+  return { exact: null, needs, words };
+}
+
+function fixed(exact: readonly string[]): Node {
+  return { exact, needs: [], words: wordsOf(exact) };
+}
+
+function wordsOf(texts: readonly string[]): number {
+  return Math.max(...texts.map((text) => text.match(/\w+/g)?.length ?? 0));
 }
 
 /** A border says something next to an ASCII word character only: `\b` sees no others. */
@@ -94,20 +123,25 @@ function choose(branches: readonly Node[]): Node {
   if (branches.length === 1) return branches[0] as Node;
   const exact: string[] = [];
   if (branches.every((branch) => branch.exact !== null && exact.push(...branch.exact) <= CHOICES_MAX)) {
-    return { exact: distinct(exact), needs: [] };
+    return fixed(distinct(exact));
   }
   const best = branches.map((branch) => [...needsOf(branch)].sort((a, b) => weight(b) - weight(a))[0]);
-  return best.every((need) => need !== undefined) ? { exact: null, needs: [distinct(best.flat())] } : NOTHING;
+  const needs = best.every((need) => need !== undefined) ? [distinct(best.flat())] : [];
+  return { exact: null, needs, words: Math.max(...branches.map((branch) => branch.words)) };
 }
 
 function repeat(node: Node, min: number, max: number): Node {
-  if (max === 1) {
-    if (min === 1) return node;
-    return node.exact === null ? NOTHING : { exact: distinct([...node.exact, '']), needs: [] };
-  }
-  if (min === 0) return NOTHING;
-  if (node.blank) return BLANK;
-  return { exact: null, needs: needsOf(node) };
+  if (min === 1 && max === 1) return node;
+  if (max === 1 && node.exact !== null) return fixed(distinct([...node.exact, '']));
+  if (node.class === 'blank' && min > 0) return BLANK;
+  return { exact: null, needs: min === 0 ? [] : needsOf(node), words: wordsRepeated(node, max) };
+}
+
+function wordsRepeated(node: Node, max: number): number {
+  if (node.words === 0) return 0;
+  if (node.class === 'word') return 1;
+  // Every other character of a wide class may begin a word.
+  return node.class === 'wide' ? Math.ceil((max + 1) / 2) : node.words * max;
 }
 
 function distinct(texts: readonly string[]): string[] {
@@ -141,7 +175,7 @@ class Reader {
     if (this.#text[this.#at] === '[') return this.#bracket();
     if (this.#text[this.#at] === '\\') return this.#escape();
     if (this.#take('^') || this.#take('$')) return EMPTY;
-    if (this.#take('.')) return NOTHING;
+    if (this.#take('.')) return WIDE;
     return literal(this.#char());
   }
 
@@ -167,8 +201,9 @@ class Reader {
       else this.#char();
     }
     const members = this.#text.slice(start + 1, this.#at - 1);
-    if (/^[^\\^-]{1,4}$/u.test(members)) return { exact: [...members], needs: [] };
-    return /^(?:\\[^wdSWD]|[^\\^\w]|-)+$/.test(members) ? BLANK : NOTHING;
+    if (/^[^\\^-]{1,4}$/u.test(members)) return fixed([...members]);
+    if (/^(?:\\[^wdSWDpP]|[^\\^\w]|-)+$/.test(members)) return BLANK;
+    return /^(?:\\[wd]|[a-z0-9_]|-)+$/i.test(members) && !/[^a-z0-9]-|-[^a-z0-9]/i.test(members) ? WORD : WIDE;
   }
 
   #escape(): Node {
@@ -180,9 +215,10 @@ class Reader {
       const name = /^(?:\{\w+\}|\w)/.exec(this.#text.slice(this.#at))?.[0];
       if (name === undefined) this.#fail('unfinished \\p');
       this.#at += name.length;
-      return NOTHING;
+      return WIDE;
     }
-    if (/[dDSwW]/.test(char)) return NOTHING;
+    if (/[dw]/.test(char)) return WORD;
+    if (/[DSW]/.test(char)) return WIDE;
     if (char === 'n') return literal('\n');
     if (/[a-zA-Z0-9]/.test(char)) this.#fail(`unsupported escape \\${char}`);
     return literal(char);
@@ -220,5 +256,5 @@ class Reader {
 }
 
 function literal(char: string): Node {
-  return { exact: [char], needs: [] };
+  return fixed([char]);
 }

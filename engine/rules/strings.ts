@@ -25,17 +25,15 @@ export class FixedStrings {
   /** Byte to column; bytes in no string share column 0. ASCII capitals share the column of their small letter. */
   readonly #columns = new Uint8Array(256);
   readonly #width: number;
-  /** Next state, as a row offset, for every state and column. */
+  /** Next state, as a row offset, for every state and column; complemented when strings end there. */
   readonly #next: Int32Array;
   /** Strings that end in each state, through its suffixes as well. */
   readonly #ending: (readonly number[] | undefined)[];
-  readonly #found: Uint8Array;
 
   constructor(strings: readonly FixedString[]) {
     this.#strings = strings;
     const encoded = strings.map(({ text }) => Buffer.from(text, 'utf8'));
     this.#lengths = Int32Array.from(encoded, (bytes) => bytes.length);
-    this.#found = new Uint8Array(strings.length);
     let columns = 1;
     for (const byte of encoded.flatMap((bytes) => [...bytes])) {
       if (this.#columns[byte] === 0) this.#columns[byte] = columns++;
@@ -48,34 +46,41 @@ export class FixedStrings {
     const used = this.#plant(encoded, next);
     this.#link(next, used);
     this.#next = next.slice(0, used * columns);
+    for (let cell = 0; cell < this.#next.length; cell++) {
+      const row = this.#next[cell] as number;
+      if (this.#ending[row / columns] !== undefined) this.#next[cell] = ~row;
+    }
   }
 
-  /** Indices of the strings that occur. `bytes` is folded, or plain ASCII in any case. */
-  match(bytes: Uint8Array, borders: boolean): number[] {
-    const listed: number[] = [];
+  /**
+   * Calls `visit` for every occurrence with the index of the string and the number of words begun so far; returns the
+   * offsets at which words begin. `bytes` is folded, or plain ASCII in any case.
+   */
+  match(bytes: Uint8Array, borders: boolean, visit: (index: number, words: number) => void): number[] {
     const next = this.#next;
     const columns = this.#columns;
+    const starts: number[] = [];
     let row = 0;
+    let inWord = 0;
     for (let at = 0; at < bytes.length; at++) {
-      row = next[row + (columns[bytes[at] as number] as number)] as number;
-      const ending = this.#ending[row / this.#width];
-      if (ending !== undefined) this.#list(ending, bytes, at, borders, listed);
+      const byte = bytes[at] as number;
+      const isWord = WORD_BYTES[byte] as number;
+      if (isWord > inWord) starts.push(at);
+      inWord = isWord;
+      row = next[row + (columns[byte] as number)] as number;
+      if (row >= 0) continue;
+      row = ~row;
+      for (const index of this.#ending[row / this.#width] as readonly number[]) {
+        if (!borders || this.#standsFree(index, bytes, at)) visit(index, starts.length);
+      }
     }
-    for (const index of listed) this.#found[index] = 0;
-    return listed;
+    return starts;
   }
 
-  #list(ending: readonly number[], bytes: Uint8Array, at: number, borders: boolean, listed: number[]): void {
-    for (const index of ending) {
-      if (this.#found[index] === 1) continue;
-      if (borders) {
-        const { borderBefore, borderAfter } = this.#strings[index] as FixedString;
-        if (borderAfter && isWord(bytes[at + 1])) continue;
-        if (borderBefore && isWord(bytes[at - (this.#lengths[index] as number)])) continue;
-      }
-      this.#found[index] = 1;
-      listed.push(index);
-    }
+  #standsFree(index: number, bytes: Uint8Array, at: number): boolean {
+    const { borderBefore, borderAfter } = this.#strings[index] as FixedString;
+    if (borderAfter && WORD_BYTES[bytes[at + 1] ?? 0] === 1) return false;
+    return !borderBefore || WORD_BYTES[bytes[at - (this.#lengths[index] as number)] ?? 0] !== 1;
   }
 
   /** Lays the strings out as a trie; returns the number of states. */
@@ -121,7 +126,4 @@ export class FixedStrings {
 }
 
 /** RE2's `\b` sees ASCII word characters only. */
-function isWord(byte: number | undefined): boolean {
-  if (byte === undefined) return false;
-  return (byte >= 0x61 && byte <= 0x7a) || (byte >= 0x41 && byte <= 0x5a) || (byte >= 0x30 && byte <= 0x39) || byte === 0x5f;
-}
+const WORD_BYTES = Uint8Array.from({ length: 256 }, (_, byte) => (/\w/.test(String.fromCharCode(byte)) ? 1 : 0));

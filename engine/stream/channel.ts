@@ -35,7 +35,7 @@ export interface ChannelOptions {
   readonly onForeign: () => void;
   readonly onControl: (hit: ControlHit) => void;
   readonly onExceeded: () => void;
-  readonly onFailure: (guard: OutputGuard) => void;
+  readonly onFailure: (guard: OutputGuard, error: unknown) => void;
 }
 
 export class Channel {
@@ -113,18 +113,18 @@ export class Channel {
     try {
       if (this.#canary !== null) step(this.#canary);
       if (this.#late !== null) this.#runLate(this.#late, step);
-    } catch {
+    } catch (error) {
       this.#canary = null;
-      this.#options.onFailure('canary');
+      this.#options.onFailure('canary', error);
     }
     try {
       if (this.#control !== null) {
         step(this.#control);
         for (const hit of this.#control.takeHits()) this.#onControl(hit);
       }
-    } catch {
+    } catch (error) {
       this.#control = null;
-      this.#options.onFailure('control-tokens');
+      this.#options.onFailure('control-tokens', error);
     }
   }
 

@@ -3,13 +3,13 @@
  * arguments), says how far each may be released, and decides at the end. A whole answer is the same session fed once,
  * so streamed and whole answers get the same verdict by construction.
  */
-import type { Limits, Policy } from '../../config/schema.ts';
+import type { FailureMode, Limits, Policy } from '../../config/schema.ts';
 import type { NeedleSet } from '../canary/compile.ts';
 import type { ForeignWindows } from '../canary/foreign.ts';
 import { ScatterTracker } from '../canary/scatter.ts';
 import type { CanaryHit } from '../canary/stream.ts';
 import type { ControlTokens } from '../control/matcher.ts';
-import { type Action, type Receipt, type ScannerState, worst } from '../types.ts';
+import { type Action, type GuardFailure, type Receipt, type ScannerState, worst } from '../types.ts';
 import { Channel, type ChannelKind } from './channel.ts';
 
 export interface OutputSessionOptions {
@@ -41,6 +41,7 @@ export interface OutputVerdict {
   readonly canaryHits: readonly OutputCanaryHit[];
   readonly controlTokens: readonly OutputControlToken[];
   readonly foreignCanary: boolean;
+  readonly failures: readonly GuardFailure[];
   readonly receipt: Receipt;
 }
 
@@ -51,6 +52,7 @@ export class OutputSession {
   readonly #channels = new Map<string, Channel>();
   readonly #scatter: ScatterTracker;
   readonly #hits: OutputCanaryHit[] = [];
+  readonly #failures: GuardFailure[] = [];
   readonly #tokens = new Map<string, OutputControlToken>();
   readonly #lastLeaf = new Map<string, string>();
   readonly #states: Record<OutputGuard, ScannerState>;
@@ -150,6 +152,7 @@ export class OutputSession {
       canaryHits: this.#hits,
       controlTokens: [...this.#tokens.values()],
       foreignCanary: this.#foreign,
+      failures: this.#failures,
       receipt: this.#options.receipt,
     };
   }
@@ -175,9 +178,16 @@ export class OutputSession {
         this.#raise('block');
       },
       onControl: (hit) => this.#onControl(hit.family, hit.name),
-      onExceeded: () => this.#onFailure('canary', canary.failureMode, 'budget'),
-      onFailure: (guard) =>
-        this.#onFailure(guard, guard === 'canary' ? canary.failureMode : controlTokens.failureMode, 'failure'),
+      onExceeded: () => {
+        this.#options.receipt.skipped.push({ path: name, reason: 'budget' });
+        this.#undecided('canary', canary.failureMode);
+      },
+      onFailure: (guard, error) => {
+        const { failureMode } = guard === 'canary' ? canary : controlTokens;
+        this.#failures.push({ guard, error });
+        this.#unavailable ||= failureMode === 'closed';
+        this.#undecided(guard, failureMode);
+      },
     });
   }
 
@@ -212,13 +222,9 @@ export class OutputSession {
   }
 
   /** A guard that was configured and did not decide: never silent. */
-  #onFailure(guard: OutputGuard, mode: 'open' | 'closed', reason: 'budget' | 'failure'): void {
+  #undecided(guard: OutputGuard, mode: FailureMode): void {
     this.#states[guard] = mode === 'closed' ? 'failed_closed' : 'failed_open';
-    if (reason === 'budget') this.#options.receipt.skipped.push({ path: guard, reason: 'budget' });
-    if (mode === 'closed') {
-      this.#raise('block');
-      this.#unavailable ||= reason === 'failure';
-    }
+    if (mode === 'closed') this.#raise('block');
   }
 
   #raise(action: Action): void {

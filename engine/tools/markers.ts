@@ -16,7 +16,7 @@ const MARKER = new RegExp(
     String.raw`(<(?:[a-z][\w.-]{0,20}:)?(?:tool_calls?|toolcalls?|start_function_call)\s{0,4}>|<\|tool_calls?\|?>|<\|tool_call_start\|>|\[TOOL_CALLS\]|<\|python_tag\|>)`,
     String.raw`<(?:[a-z][\w.-]{0,20}:)?invoke\s{1,4}name\s{0,4}=\s{0,4}["']([^"'<>]{1,128})["'][^<>]{0,64}>`,
     String.raw`<function\s{0,4}=\s{0,4}["']?([^"'<>]{1,128})["']?\s{0,4}>`,
-    String.raw`\bto=((?:functions\.)?[\w.-]{1,128})[^{}]{0,96}?<\|message\|>`,
+    String.raw`\bto=((?:functions\.)?[\w.-]{1,128})(?![\w.-])[^{}]{0,96}?<\|message\|>`,
     String.raw`(<\|tool_call_begin\|>|<[｜|]tool[▁_]call[▁_]begin[｜|]>)`,
   ].join('|'),
   'giu',
@@ -38,6 +38,9 @@ const GLM_NAME = /^\s{0,8}([\w.-]{1,128})\s{0,8}(?=<arg_key>)/u;
 
 const XML_PARAMETER =
   /<(?:[a-z][\w.-]{0,20}:)?parameter(?:\s{1,4}name)?\s{0,4}=\s{0,4}["']?([^"'<>]{1,128})["']?[^<>]{0,64}>|<arg_key>([^<>]{1,128})<\/arg_key>\s{0,8}<arg_value>/giu;
+
+/** A call says what it is within so many units. */
+const HEAD_UNITS = 512;
 
 /** Every marked call of a text. */
 export function findMarkedCalls(text: string, path: string, parse: ParseTree): FoundCall[] {
@@ -100,9 +103,11 @@ class Reader {
     if (json !== null) return this.#jsonCalls(marker, json);
     const close = this.#closer(marker.end);
     const body = this.#text.slice(marker.end, close.start);
+    // The search goes on right behind a marker that calls nothing, so only a bounded head is looked at for that.
+    const head = body.slice(0, HEAD_UNITS);
     // A container around marked calls: those are found on their own.
-    if (/^\s{0,64}<[^/]/.test(body.slice(0, 70))) return { calls: [], end: marker.end };
-    const glm = GLM_NAME.exec(body);
+    if (/^\s{0,64}<[^/]/.test(head) && !head.trimStart().startsWith('<arg_key>')) return { calls: [], end: marker.end };
+    const glm = GLM_NAME.exec(head);
     if (glm !== null) {
       return {
         calls: [this.#call(marker, glm[1] as string, parameters(body, marker.end), false, close)],
@@ -110,8 +115,8 @@ class Reader {
       };
     }
     // An empty tag, or one that is only mentioned, calls nothing.
-    if (body.trim() === '' || !/[{[(]/.test(body)) return { calls: [], end: marker.end };
-    const python = PYTHON_NAME.exec(body);
+    if (!/[{[(]/.test(head)) return { calls: [], end: marker.end };
+    const python = PYTHON_NAME.exec(head);
     return { calls: [this.#call(marker, python?.[1] ?? null, null, true, close)], end: close.end };
   }
 

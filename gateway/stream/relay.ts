@@ -189,7 +189,9 @@ class Relay {
   #stop(state: 'blocked' | 'held_too_much'): void {
     const verdict = this.#session.end();
     const unavailable = state === 'held_too_much' || verdict.unavailable;
-    const error = new GatewayError(unavailable ? 'guardrail_unavailable' : 'content_filter');
+    const error = unavailable
+      ? new GatewayError('guardrail_unavailable', { retryAfter: 1 })
+      : new GatewayError('content_filter');
     const { outgoing } = this.#exchange;
     this.#settle(() => {
       if (!outgoing.headersSent) {

@@ -35,18 +35,19 @@ function run(reads: readonly Buffer[], session: OutputSession = open(token)): Ou
   const stream = new ChatStream(session, config.limits);
   const parser = new SseParser({ eventBytesMax: config.limits.sseEventBytesMax }, (frame) => stream.onFrame(frame));
   const out: Buffer[] = [];
+  const state = (): string => stream.state;
   for (const read of reads) {
     parser.push(read);
     out.push(...stream.take());
-    if (stream.state !== 'open') break;
+    if (state() !== 'open') break;
   }
-  if (stream.state === 'open') {
+  if (state() === 'open') {
     parser.end();
     stream.onEnd();
-    if (stream.state === 'done') out.push(...stream.take());
+    if (state() === 'done') out.push(...stream.take());
   }
   const bytes = Buffer.concat(out);
-  return { state: stream.state, text: contentOf(bytes), bytes };
+  return { state: state(), text: contentOf(bytes), bytes };
 }
 
 /** The JSON payloads that a client reads, by the letter of the WHATWG rules for LF and CRLF. */

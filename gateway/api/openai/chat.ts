@@ -108,6 +108,7 @@ async function answerStream(
         if (outcome.code !== 'content_filter') deps.metrics.upstreamError(outcome.code);
         break;
       case 'refused':
+        countOutput(deps, exchange.requestId, session.end());
         throw outcome.error;
       case 'provider_refused': {
         const checked = checkAnswer(deps, exchange, session, outcome);

@@ -11,5 +11,6 @@ export const renderOpenaiError: ErrorRenderer = (deps, exchange, error) => {
     'x-portcullis-action': exchange.action ?? 'none',
     ...(error.retryAfter !== null && { 'retry-after': String(error.retryAfter) }),
     ...(error.status === 401 && { 'www-authenticate': 'Bearer' }),
+    ...(error.status === 405 && { allow: exchange.route === '/v1/models' ? 'GET' : 'POST' }),
   });
 };

@@ -99,7 +99,9 @@ function readAll(session: OutputSession, root: JsonNode): void {
 function conclude(session: OutputSession): void {
   const verdict = session.end();
   if (verdict.action !== 'block') return;
-  throw new GatewayError(verdict.unavailable ? 'guardrail_unavailable' : 'content_filter');
+  throw verdict.unavailable
+    ? new GatewayError('guardrail_unavailable', { retryAfter: 1 })
+    : new GatewayError('content_filter');
 }
 
 function utf8(body: Buffer): string | null {

@@ -1,0 +1,4 @@
+import { agentsSdk } from './agentsClient.ts';
+import { describeSdk } from './behaviours.ts';
+
+describeSdk(agentsSdk);
