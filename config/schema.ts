@@ -74,6 +74,7 @@ export const limitsSchema = z.strictObject({
   outputBodyBytesMax: bytes,
   holdRawCharsMax: z.int().min(64),
   lateWindowCharsMax: z.int().min(256),
+  outputChannelsMax: z.int().min(8),
   concurrentRequestsMax: z.int().positive(),
 });
 

@@ -1,8 +1,8 @@
 /** What the caller expects of an answer, checked as guards with a switch and a failure mode of their own. */
-import type { Policy } from '../../config/schema.ts';
+import type { FailureMode, Policy } from '../../config/schema.ts';
 import type { FoundCall } from '../tools/call.ts';
 import { checkTools, type ToolExpectations, type ToolViolation } from '../tools/constraints.ts';
-import { type Action, type ScannerState, worst } from '../types.ts';
+import { type Action, type GuardFailure, type ScannerState, worst } from '../types.ts';
 import { checkMime, hasMimeRule, type MimeFailure, type ParseOutcome } from './mime.ts';
 
 export interface Expectations {
@@ -27,17 +27,20 @@ export interface ExpectationVerdict {
   readonly states: Readonly<Record<'tool-policy' | 'mime', ScannerState>>;
   /** A guard failed under `closed`. */
   readonly unavailable: boolean;
+  readonly failures: readonly GuardFailure[];
 }
 
 /** Decides about one answer. A guard that is not asked for anything does not run. */
 export function checkExpectations({ policy, expected, text, findCalls, parse }: ExpectationInput): ExpectationVerdict {
   const { toolConstraints, mime: mimeGuard } = policy.output;
   const { mime, tools } = expected;
-  const toolGuard = run(toolConstraints, tools !== null, () => {
+  const toolGuard = run('tool-policy', toolConstraints, tools !== null, () => {
     const calls = findCalls();
     return { calls, violations: checkTools(calls, tools as ToolExpectations) };
   });
-  const typed = run(mimeGuard, mime !== null && hasMimeRule(mime), () => checkMime(mime as string, text, parse));
+  const typed = run('mime', mimeGuard, mime !== null && hasMimeRule(mime), () =>
+    checkMime(mime as string, text, parse),
+  );
   const violations = toolGuard.value?.violations ?? [];
   let action: Action = violations.length > 0 ? toolConstraints.action : 'pass';
   if (typed.value !== null) action = worst(action, 'block');
@@ -49,19 +52,27 @@ export function checkExpectations({ policy, expected, text, findCalls, parse }: 
     mime: typed.value,
     states: { 'tool-policy': toolGuard.state, mime: typed.state },
     unavailable,
+    failures: [...toolGuard.failures, ...typed.failures],
   };
 }
 
+interface Run<T> {
+  readonly state: ScannerState;
+  readonly value: T | null;
+  readonly failures: readonly GuardFailure[];
+}
+
 function run<T>(
-  guard: { readonly enabled: boolean; readonly failureMode: 'open' | 'closed' },
+  name: string,
+  guard: { readonly enabled: boolean; readonly failureMode: FailureMode },
   asked: boolean,
   check: () => T,
-): { state: ScannerState; value: T | null } {
-  if (!guard.enabled || !asked) return { state: 'not_run', value: null };
+): Run<T> {
+  if (!guard.enabled || !asked) return { state: 'not_run', value: null, failures: [] };
   try {
-    return { state: 'ran', value: check() };
-  } catch {
-    // What failed is counted by the caller; a guard's error text may quote the answer, so it goes no further.
-    return { state: guard.failureMode === 'closed' ? 'failed_closed' : 'failed_open', value: null };
+    return { state: 'ran', value: check(), failures: [] };
+  } catch (error) {
+    const state = guard.failureMode === 'closed' ? 'failed_closed' : 'failed_open';
+    return { state, value: null, failures: [{ guard: name, error }] };
   }
 }

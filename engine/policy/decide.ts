@@ -42,11 +42,12 @@ export function decide(evidence: readonly Evidence[], bands: Bands): { action: A
   }
   let clean = 1;
   for (const score of best.values()) clean *= 1 - score;
-  const risk = 1 - clean;
+  // Rounded first, so that a score on the border of a band falls into it.
+  const risk = round(1 - clean);
   let action = worst(own, band(risk, bands));
   // "sanitize" with nothing to cut would be a silent pass.
   if (action === 'sanitize' && !evidence.some(({ finding }) => finding.span !== null)) action = 'escalate';
-  return { action, risk: round(Math.max(risk, floor(action, bands))) };
+  return { action, risk: Math.max(risk, floor(action, bands)) };
 }
 
 /** The action of a budget that ran out: what was not read is not called clean. */

@@ -4,8 +4,8 @@
  * Counted repetition in an `RE2.Set` multiplies DFA states: 205 patterns with gaps such as `[^.\n]{0,40}` took 30 ms for
  * 2 KB of random base64 (re2 1.27.1, Node 20). Cutting the patterns at their gaps was not enough for rules that share long
  * alternations: the same 56 rules took 8 ms for 2 KB of ordinary prose, since each trigger word kept a different mix of
- * alternatives alive. A set of fixed strings cannot grow so: it has at most one state per character of the strings. So a
- * pattern becomes, per top-level alternative, a list of needs, each a list of strings of which one must occur. Strings end
+ * alternatives alive. An automaton over fixed strings cannot grow so: it has at most one state per byte of the strings. So
+ * a pattern becomes, per top-level alternative, a list of needs, each a list of strings of which one must occur. Strings end
  * where a counter, a gap or a class begins. The prefilter may therefore answer "maybe" too often, never "no" wrongly.
  */
 
@@ -28,6 +28,12 @@ const CHOICES_MAX = 512;
 const WEIGHT_MIN = 2;
 /** Needs with a shorter string are dropped where a better one is known: they cost more than they rule out. */
 const WEIGHT_TELLING = 3;
+/** Words that stand in nearly every English text. */
+const COMMON: ReadonlySet<string> = new Set(
+  'the all any and you your this that its our here now was are not what for from with but me will can has have'.split(
+    ' ',
+  ),
+);
 
 /** Stands for `\b` inside a fixed string, so that short words are not found inside long ones. */
 export const BORDER = '\u0008';
@@ -65,14 +71,19 @@ function needsOf(node: Node): readonly Need[] {
   return weight(node.exact) >= WEIGHT_MIN ? [node.exact] : [];
 }
 
-/** Of the shortest string. */
+/** Of the string that says least. */
 function weight(need: Need): number {
-  return Math.min(
-    ...need.map((text) => [...text].reduce((sum, char) => sum + (char === BORDER ? 0 : char < '\u0080' ? 1 : 2), 0)),
-  );
+  let least = Infinity;
+  for (const text of need) {
+    let sum = 0;
+    for (const char of text) if (char !== BORDER) sum += char < '\u0080' ? 1 : 2;
+    least = Math.min(least, COMMON.has(text.replaceAll(BORDER, '')) ? WEIGHT_MIN : sum);
+  }
+  return least;
 }
 
 function concat(items: readonly Node[]): Node {
+  if (items.length === 1) return items[0] as Node;
   const needs: Need[] = [];
   let run: readonly string[] = [''];
   let words = 0;
@@ -114,7 +125,7 @@ function wordsOf(texts: readonly string[]): number {
 
 /** A border says something next to an ASCII word character only: `\b` sees no others. */
 function join(head: string, tail: string): string {
-  if (tail === BORDER) return /[a-z0-9]$/i.test(head) ? head + BORDER : head;
+  if (tail === BORDER) return head === '' || /[a-z0-9]$/i.test(head) ? head + BORDER : head;
   if (head.endsWith(BORDER) && !/^[a-z0-9]/i.test(tail) && tail !== '') return head.slice(0, -1) + tail;
   return head + tail;
 }

@@ -125,5 +125,17 @@ export class FixedStrings {
   }
 }
 
+/** Offsets at which ASCII words begin. */
+export function wordStarts(bytes: Uint8Array): number[] {
+  const starts: number[] = [];
+  let inWord = 0;
+  for (let at = 0; at < bytes.length; at++) {
+    const isWord = WORD_BYTES[bytes[at] as number] as number;
+    if (isWord > inWord) starts.push(at);
+    inWord = isWord;
+  }
+  return starts;
+}
+
 /** RE2's `\b` sees ASCII word characters only. */
 const WORD_BYTES = Uint8Array.from({ length: 256 }, (_, byte) => (/\w/.test(String.fromCharCode(byte)) ? 1 : 0));

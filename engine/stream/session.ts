@@ -47,6 +47,9 @@ export interface OutputVerdict {
 
 export type OutputGuard = 'canary' | 'control-tokens';
 
+/** Leaves whose last value is remembered; a provider that invents names only costs itself the short cut. */
+const LEAVES_REMEMBERED_MAX = 1024;
+
 export class OutputSession {
   readonly #options: OutputSessionOptions;
   readonly #channels = new Map<string, Channel>();
@@ -59,6 +62,7 @@ export class OutputSession {
   #action: Action = 'pass';
   #unavailable = false;
   #foreign = false;
+  #overflown = false;
   #read = 0;
   #ended = false;
 
@@ -77,6 +81,11 @@ export class OutputSession {
     if (delta.length === 0) return;
     let channel = this.#channels.get(name);
     if (channel === undefined) {
+      if (this.#channels.size >= this.#options.limits.outputChannelsMax) {
+        this.#overflown = true;
+        this.#exceeded(name);
+        return;
+      }
       channel = this.#open(name, kind);
       this.#channels.set(name, channel);
       this.#options.receipt.seen++;
@@ -94,6 +103,7 @@ export class OutputSession {
   pushLeaf(name: string, text: string): void {
     if (text.length === 0 || this.#lastLeaf.get(name) === text) return;
     const seen = this.#lastLeaf.has(name);
+    if (this.#lastLeaf.size >= LEAVES_REMEMBERED_MAX) this.#lastLeaf.clear();
     this.#lastLeaf.set(name, text);
     if (!seen) {
       this.#options.receipt.seen++;
@@ -108,7 +118,9 @@ export class OutputSession {
   /** Characters of the channel, from its start, that may be released. */
   safeEnd(name: string): number {
     const channel = this.#channels.get(name);
-    return channel === undefined ? 0 : channel.safeEnd;
+    if (channel !== undefined) return channel.safeEnd;
+    // Beyond the bound on channels nothing is read, so under `open` nothing is held either.
+    return this.#overflown ? Number.POSITIVE_INFINITY : 0;
   }
 
   /** Characters of all channels that wait for what comes next. */
@@ -178,10 +190,7 @@ export class OutputSession {
         this.#raise('block');
       },
       onControl: (hit) => this.#onControl(hit.family, hit.name),
-      onExceeded: () => {
-        this.#options.receipt.skipped.push({ path: name, reason: 'budget' });
-        this.#undecided('canary', canary.failureMode);
-      },
+      onExceeded: () => this.#exceeded(name),
       onFailure: (guard, error) => {
         const { failureMode } = guard === 'canary' ? canary : controlTokens;
         this.#failures.push({ guard, error });
@@ -219,6 +228,13 @@ export class OutputSession {
     else known.count++;
     const { action } = this.#options.policy.output.controlTokens;
     if (action !== 'observe') this.#raise(action);
+  }
+
+  /** A bound was met, so part of the channel was not read. */
+  #exceeded(name: string): void {
+    const { skipped } = this.#options.receipt;
+    if (!skipped.some(({ path }) => path === name)) skipped.push({ path: name, reason: 'budget' });
+    this.#undecided('canary', this.#options.policy.output.canary.failureMode);
   }
 
   /** A guard that was configured and did not decide: never silent. */

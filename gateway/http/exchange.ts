@@ -90,7 +90,6 @@ export class Exchange {
       'x-request-id': this.requestId,
       'x-accel-buffering': 'no',
     });
-    this.outgoing.flushHeaders();
   }
 
   /**

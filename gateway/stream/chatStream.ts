@@ -24,6 +24,7 @@ export interface ChatStreamLimits {
   readonly jsonDepthMax: number;
   readonly sseHeldBytesMax: number;
   readonly toolCallBytesMax: number;
+  readonly outputChannelsMax: number;
 }
 
 /** `blocked`: the session decided. `failed`: the provider broke the stream. `held_too_much`: a buffer bound was met. */
@@ -42,6 +43,7 @@ interface HeldPiece {
 }
 
 interface HeldFrame {
+  readonly root: JsonNode;
   readonly raw: Buffer;
   readonly source: string;
   readonly reframed: boolean;
@@ -58,7 +60,7 @@ interface Carry {
   readonly from: number;
 }
 
-/** Frames waiting behind a channel that has stopped before its frame is cut. */
+/** Frames per open choice waiting behind a channel that has stopped before its frame is cut. */
 const STALLED_FRAMES = 2;
 const DONE = Buffer.from('data: [DONE]\n\n');
 
@@ -70,8 +72,11 @@ export class ChatStream {
   /** Choices that have begun, and whether their finish has been released. */
   readonly #choices = new Map<number, { finished: boolean; generation: number; openToolCalls: Set<string> }>();
   #heldBytes = 0;
-  #toolCallBytes = 0;
+  /** Bytes of the text of each tool channel while frames wait. */
+  readonly #toolBytes = new Map<string, number>();
+  #toolBytesMost = 0;
   #state: ChatStreamState = 'open';
+  /** The last chunk that was released: what one that is not says about itself must not be repeated. */
   #last: JsonNode | null = null;
   #out: Buffer[] = [];
   /** A chunk or an error was seen, so the provider did speak the protocol. */
@@ -116,7 +121,9 @@ export class ChatStream {
     this.startsWithError ||= !this.#spoke && parsed.part.isError;
     this.#spoke = true;
     this.#read(frame, parsed);
+    if (this.#state !== 'open') return;
     if (this.#session.blocked) this.#state = 'blocked';
+    else if (parsed.part.isError) this.#finish(true);
     else this.#release();
   }
 
@@ -158,6 +165,7 @@ export class ChatStream {
       const channel = this.#channelName(piece.choice, piece.channel);
       const from = session.length(channel);
       session.push(channel, piece.kind, piece.leaf.value);
+      if (piece.kind === 'tool') this.#countTool(channel, piece.leaf.value);
       const carry = this.#carries.get(channel);
       this.#carries.delete(channel);
       return {
@@ -170,9 +178,9 @@ export class ChatStream {
         to: from + piece.leaf.value.length,
       };
     });
-    if (!part.isError) this.#last = root;
     for (const choice of part.choices) this.#readChoice(choice);
     const held: HeldFrame = {
+      root,
       raw: frame.raw,
       source: frame.data as string,
       reframed: frame.needsReframing || frame.hasComment,
@@ -182,7 +190,12 @@ export class ChatStream {
     };
     this.#queue.push(held);
     this.#heldBytes += frame.raw.length;
-    if (part.choices.some((choice) => choice.toolCalls.length > 0)) this.#toolCallBytes += frame.raw.length;
+  }
+
+  #countTool(channel: string, text: string): void {
+    const bytes = (this.#toolBytes.get(channel) ?? 0) + Buffer.byteLength(text, 'utf8');
+    this.#toolBytes.set(channel, bytes);
+    this.#toolBytesMost = Math.max(this.#toolBytesMost, bytes);
   }
 
   #channelName(choice: number, channel: string): string {
@@ -192,6 +205,7 @@ export class ChatStream {
   #choice(index: number): { finished: boolean; generation: number; openToolCalls: Set<string> } {
     let choice = this.#choices.get(index);
     if (choice === undefined) {
+      if (this.#choices.size >= this.#limits.outputChannelsMax) this.#state = 'held_too_much';
       choice = { finished: false, generation: 0, openToolCalls: new Set() };
       this.#choices.set(index, choice);
     }
@@ -214,22 +228,35 @@ export class ChatStream {
     while (this.#queue.length > 0 && this.#mayLeave(this.#queue[0] as HeldFrame)) {
       const frame = this.#queue.shift() as HeldFrame;
       this.#heldBytes -= frame.raw.length;
-      this.#flushCarries(frame);
+      this.#flushBefore(frame);
       this.#out.push(this.#render(frame));
-      if (frame.isError) this.#finish(true);
+      if (!frame.isError) this.#last = frame.root;
     }
-    if (this.#queue.length === 0) this.#toolCallBytes = 0;
+    if (this.#queue.length === 0) {
+      this.#toolBytes.clear();
+      this.#toolBytesMost = 0;
+    }
     const { sseHeldBytesMax, toolCallBytesMax } = this.#limits;
-    if (this.#heldBytes > sseHeldBytesMax || this.#toolCallBytes > toolCallBytesMax) this.#state = 'held_too_much';
-    else if (this.#queue.length > STALLED_FRAMES && this.#cutStalled()) this.#release();
+    if (this.#heldBytes > sseHeldBytesMax || this.#toolBytesMost > toolCallBytesMax) this.#state = 'held_too_much';
+    else if (this.#queue.length > STALLED_FRAMES && this.#isStalled() && this.#cutStalled()) this.#release();
+  }
+
+  /** With several choices in turn, the next piece of each is that many frames away. */
+  #isStalled(): boolean {
+    let open = 0;
+    for (const choice of this.#choices.values()) if (!choice.finished) open++;
+    return this.#queue.length > STALLED_FRAMES * Math.max(1, open);
   }
 
   #mayLeave(frame: HeldFrame): boolean {
-    for (const { index, toolCalls } of frame.choices) {
+    return !this.#inOpenCall(frame) && frame.pieces.every((piece) => piece.to <= this.#session.safeEnd(piece.channel));
+  }
+
+  #inOpenCall(frame: HeldFrame): boolean {
+    return frame.choices.some(({ index, toolCalls }) => {
       const open = this.#choices.get(index)?.openToolCalls;
-      if (toolCalls.some((call) => open?.has(call))) return false;
-    }
-    return frame.pieces.every((piece) => piece.to <= this.#session.safeEnd(piece.channel));
+      return toolCalls.some((call) => open?.has(call));
+    });
   }
 
   /** Cuts the first frame before a possible match whose channel has gone quiet. False when it cannot be cut. */
@@ -251,21 +278,30 @@ export class ChatStream {
     return true;
   }
 
-  /** Text that was cut and never continued goes out before its choice finishes. */
-  #flushCarries(frame: HeldFrame): void {
-    for (const { index, finished } of frame.choices) {
-      if (!finished) continue;
-      for (const [channel, carry] of this.#carries) {
-        if (carry.piece.choice !== index) continue;
-        this.#carries.delete(channel);
-        const to = carry.from + carry.text.length;
-        const text = this.#session.rewrite(channel, carry.from, to, carry.text) ?? carry.text;
-        const splices = carry.frame.pieces.map(({ leaf }) =>
-          replaceString(leaf, leaf === carry.piece.leaf ? text : ''),
-        );
-        this.#out.push(reframe(applySplices(carry.frame.source, splices)));
-      }
+  /** Text that was cut and never continued goes out before its choice, or the whole answer, ends. */
+  #flushCarries(ends: (choice: number) => boolean): void {
+    const flushed = new Map<HeldFrame, Splice[]>();
+    for (const [channel, carry] of this.#carries) {
+      if (!ends(carry.piece.choice)) continue;
+      this.#carries.delete(channel);
+      const to = carry.from + carry.text.length;
+      const text = this.#session.rewrite(channel, carry.from, to, carry.text) ?? carry.text;
+      const splices = flushed.get(carry.frame) ?? [];
+      flushed.set(carry.frame, [...splices, replaceString(carry.piece.leaf, text)]);
     }
+    for (const [frame, splices] of flushed) {
+      const kept = new Set(splices.map(({ start }) => start));
+      const emptied = frame.pieces
+        .filter(({ leaf }) => !kept.has(leaf.start))
+        .map(({ leaf }) => replaceString(leaf, ''));
+      this.#out.push(reframe(applySplices(frame.source, [...splices, ...emptied])));
+    }
+  }
+
+  #flushBefore(frame: HeldFrame): void {
+    if (this.#carries.size === 0) return;
+    const finished = frame.choices.filter((choice) => choice.finished).map((choice) => choice.index);
+    this.#flushCarries((choice) => frame.isError || finished.includes(choice));
   }
 
   #render(frame: HeldFrame): Buffer {
@@ -289,7 +325,7 @@ export class ChatStream {
 
   #finish(explicit: boolean): void {
     const complete = [...this.#choices.values()].every((choice) => choice.finished);
-    if (!explicit && (!this.#spoke || !complete)) {
+    if (!this.#spoke || (!explicit && !complete)) {
       this.#state = 'failed';
       return;
     }
@@ -298,12 +334,16 @@ export class ChatStream {
       this.#state = 'blocked';
       return;
     }
-    for (const choice of this.#choices.values()) choice.openToolCalls.clear();
+    // Half a tool call that ends in an error must not look like one to run.
+    const broken = this.#queue.some((frame) => frame.isError);
     while (this.#queue.length > 0) {
       const frame = this.#queue.shift() as HeldFrame;
-      this.#flushCarries(frame);
+      if (broken && this.#inOpenCall(frame)) continue;
+      this.#flushBefore(frame);
       this.#out.push(this.#render(frame));
+      if (!frame.isError) this.#last = frame.root;
     }
+    this.#flushCarries(() => true);
     this.#out.push(DONE);
     this.#state = 'done';
   }

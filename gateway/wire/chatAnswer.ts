@@ -90,8 +90,8 @@ class Reader {
         toolCalls.push(`${base}/function_call`);
         this.#toolFields(value, choice, `${base}/function_call`);
       } else if (value.kind === 'string' && !STRUCTURAL.has(key)) this.#piece(choice, `${base}/${key}`, 'text', value);
-      else if (key === 'content' || key === 'reasoning_details') this.#parts(value, choice, `${base}/${key}`);
-      else this.leaves(value, `/choices/${base}/message/${key}`);
+      else if (value.kind === 'string') this.leaves(value, `/choices/${base}/message/${key}`);
+      else this.#parts(value, choice, `${base}/${key}`);
     }
   }
 
@@ -120,7 +120,7 @@ class Reader {
     }
   }
 
-  /** Content as a list of parts: the texts of each place go on from chunk to chunk. */
+  /** Lists of parts and whatever else is nested: the texts of each place go on from chunk to chunk. */
   #parts(node: JsonNode, choice: number, prefix: string): void {
     eachString(node, prefix, (leaf, path, key) => {
       if (STRUCTURAL.has(key)) this.result.leaves.push({ name: path, text: leaf.value });

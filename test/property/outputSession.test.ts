@@ -4,7 +4,7 @@ import { testEngine, withOutput } from '../helpers/engine.ts';
 import { LATE_FORMS, type LeakForm, leadOf, STREAMED_FORMS, UNCOVERED_FORMS } from '../helpers/leaks.ts';
 import { seeded } from '../helpers/random.ts';
 
-const { open, policy } = testEngine();
+const { open, policy, config } = testEngine();
 const random = seeded('outputSession');
 const token = random.hex(32);
 
@@ -187,5 +187,39 @@ describe('rewriting', () => {
   it('is idempotent', () => {
     const { released } = run([text], sanitising);
     expect(run([released], sanitising)).toMatchObject({ released, action: 'pass' });
+  });
+});
+
+describe('more channels than the bound', () => {
+  const push = (own = policy) => {
+    const session = open(token, own);
+    for (let i = 0; i <= config.limits.outputChannelsMax; i++) session.push(`c${i}`, 'text', 'Hello');
+    return session;
+  };
+
+  it('block the answer, and pass visibly where the guard fails open', () => {
+    const closed = push();
+    expect(closed.blocked).toBe(true);
+    const lenient = push(withOutput(policy, { canary: { ...policy.output.canary, failureMode: 'open' } }));
+    expect(lenient.blocked).toBe(false);
+    expect(lenient.safeEnd(`c${config.limits.outputChannelsMax}`)).toBe(Number.POSITIVE_INFINITY);
+    const { receipt } = lenient.end();
+    expect(receipt.scanners.canary).toBe('failed_open');
+    expect(receipt.skipped).toEqual([{ path: `c${config.limits.outputChannelsMax}`, reason: 'budget' }]);
+  });
+});
+
+describe('padding between the characters of a token', () => {
+  const padded = (length: number) => [...token].map((char) => char + '-'.repeat(length)).join('');
+
+  it('beyond the cap is itself a leak, after at most three characters', () => {
+    const { released, action } = run(perCharacter(PREFIX + padded(config.limits.holdRawCharsMax)));
+    expect(action).toBe('block');
+    expect(released.slice(PREFIX.length).replaceAll('-', '').length).toBeLessThanOrEqual(3);
+  });
+
+  it('does not hold ordinary rulers for ever', () => {
+    const text = `A table\n${'-'.repeat(5000)}\nand more a${' '.repeat(5000)}b.`;
+    expect(run(perCharacter(text))).toMatchObject({ released: text, action: 'pass' });
   });
 });

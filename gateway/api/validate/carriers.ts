@@ -33,8 +33,8 @@ export interface Planted {
 
 /** Shorter canaries occur in ordinary text. */
 const STRONG_CHARS_MIN = 12;
-/** A trailing year or counter makes words no less guessable. */
-const TRAILING_DIGITS_MAX = 4;
+/** A year or a counter behind words makes them no less guessable. */
+const DIGITS_MAX = 4;
 
 /** The carriers of a call. Throws 400 and 413 for what is wrong with them. */
 export function readCarriers(body: ValidateBody, limits: Limits): Carriers {
@@ -108,10 +108,8 @@ const WEAK: Warning = {
 function isWeak(token: string): boolean {
   if (tokenSkeleton(token).length < STRONG_CHARS_MIN) return true;
   const words = token.split(/[^\p{L}\p{N}]+/u).filter((word) => word !== '');
-  // Linear: each alternative begins with another class of letter.
-  return words.every((word) => {
-    const digits = word.length - word.replace(/\d+$/, '').length;
-    const letters = word.slice(0, word.length - digits);
-    return digits <= TRAILING_DIGITS_MAX && (letters === '' || /^(?:\p{Lu}?\p{Ll}+|\p{Lu}+)$/u.test(letters));
-  });
+  const digits = token.replace(/[^0-9]/g, '').length;
+  // Linear: the alternatives begin with different letters.
+  const wordLike = (word: string): boolean => /^(?:\p{Lu}?\p{Ll}{2,}|\p{Lu}{3,})?[0-9]*$/u.test(word);
+  return digits <= DIGITS_MAX && words.every(wordLike);
 }

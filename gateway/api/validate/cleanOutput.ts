@@ -63,24 +63,35 @@ function rewrite(examined: Examined): OutputDocument {
             .filter((splice) => splice.start >= node.start && splice.end <= node.end)
             .map((splice) => ({ ...splice, start: splice.start - node.start, end: splice.end - node.start })),
         );
-  return reparse(`{"output":${body(output)},"toolCalls":${body(toolCalls)}}`, toolCalls !== null);
+  const gone = new Set([...text.document.removed, ...removed.given]);
+  return reparse(`{"output":${body(output)},"toolCalls":${body(toolCalls)}}`, toolCalls !== null, gone);
 }
 
-function reparse(source: string, hasCalls: boolean): OutputDocument {
+function reparse(source: string, hasCalls: boolean, removed: ReadonlySet<string>): OutputDocument {
   // Its depth was bounded when it was first read; the two levels around it are ours.
   const root = parseJson(source, Number.MAX_SAFE_INTEGER);
   return {
     source,
     output: nodeAt(root, '/output') as JsonNode,
     toolCalls: hasCalls ? nodeAt(root, '/toolCalls') : null,
+    removed,
   };
 }
 
+interface Removals {
+  readonly splices: readonly Splice[];
+  /** In the answer's text. */
+  readonly ranges: readonly (Span & { readonly json: boolean })[];
+  /** Pointers of given calls. */
+  readonly given: readonly string[];
+}
+
 /** The calls to remove: nodes of the body, and ranges of the answer's text. */
-function removals({ expectations, text }: Examined): { splices: Splice[]; ranges: (Span & { json: boolean })[] } {
+function removals({ expectations, text }: Examined): Removals {
   const splices = new Map<string, Splice>();
   const ranges = new Map<string, Span & { json: boolean }>();
   const note = JSON.stringify(CALL_REMOVED);
+  const gone: string[] = [];
   for (const { call } of expectations.violations) {
     if (call.path.includes('#') || call.path === '/output') {
       // A call inside JSON is replaced by a string, so that the JSON stays whole.
@@ -93,9 +104,14 @@ function removals({ expectations, text }: Examined): { splices: Splice[]; ranges
     const node = root === null ? null : nodeAt(root, call.path.replace(/^\/(?:toolCalls|output)/, ''));
     if (node === null) continue;
     const replacement = given ? `{"removed":true,"note":${note}}` : `{"type":"text","text":${note}}`;
+    if (given) gone.push(call.path);
     splices.set(call.path, { start: node.start, end: node.end, text: replacement });
   }
-  return { splices: [...splices.values()], ranges: [...ranges.values()].sort((a, b) => a.start - b.start) };
+  return {
+    splices: [...splices.values()],
+    ranges: [...ranges.values()].sort((a, b) => a.start - b.start),
+    given: gone,
+  };
 }
 
 /** `[from, to)` of a channel with the session's edits, and without the ranges. */

@@ -4,21 +4,22 @@ import { NO_MODEL } from '../../../engine/index.ts';
 import type { ErrorRenderer } from '../../app.ts';
 import { Refused } from '../../http/auth.ts';
 
+const NOTHING_READ = { redactions: [], coverage: { attachments_seen: 0, per_source: [] } } as const;
+const NOTHING_FOUND = { findings: { canary_hits: [] } } as const;
+
 /** Renders an error as a refusal that also says why. */
 export const renderValidateError: ErrorRenderer = (deps, exchange, error) => {
   // A guard that cannot run is a 500 in this API, as its reference documents.
   const status = error.code === 'guardrail_unavailable' ? 500 : error.status;
-  const versions = { modelVersion: NO_MODEL, rulesVersion: deps.engine.rulesVersion };
-  const shared = {
+  const body = {
     valid: false,
     reason: error instanceof Refused ? error.reason : 'block',
     action: 'block',
     risk: 0,
+    ...(exchange.route === '/validate_output' ? NOTHING_FOUND : NOTHING_READ),
     telemetryId: exchange.requestId,
-    ...versions,
-  };
-  const body = {
-    ...shared,
+    modelVersion: NO_MODEL,
+    rulesVersion: deps.engine.rulesVersion,
     error: { code: error.code, message: error.message, pointer: error.param },
   };
   exchange.json(status, JSON.stringify(body), {

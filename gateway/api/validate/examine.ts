@@ -58,13 +58,14 @@ export function examine(request: ExamineRequest, document: OutputDocument): Exam
   };
 }
 
-function findCalls({ output, toolCalls }: OutputDocument, text: string, depthMax: number): FoundCall[] {
+function findCalls({ output, toolCalls, removed }: OutputDocument, text: string, depthMax: number): FoundCall[] {
   const parse = (json: string) => {
     const outcome = parseOutcome(json, depthMax);
     return 'tree' in outcome ? outcome.tree : null;
   };
+  const given = toolCalls?.kind === 'array' ? findGivenCalls(toolCalls.items, '/toolCalls', parse) : [];
   return [
-    ...(toolCalls?.kind === 'array' ? findGivenCalls(toolCalls.items, '/toolCalls', parse) : []),
+    ...given.filter(({ path }) => !removed.has(path)),
     ...(output.kind === 'array' ? findPartCalls(output.items, '/output', parse) : []),
     ...findTextCalls(text, '/output', parse),
   ];

@@ -3,7 +3,7 @@ import type { OutputCanaryHit } from '../../../engine/stream/session.ts';
 import type { ToolExpectations } from '../../../engine/tools/constraints.ts';
 import { normalName } from '../../../engine/tools/constraints.ts';
 import type { Examined } from './examine.ts';
-import { MASKED, mask } from './mask.ts';
+import { MASKED, mask, maskPointer } from './mask.ts';
 import { isKeyChannel, type OutputText } from './outputText.ts';
 
 export interface CanaryFinding {
@@ -41,7 +41,7 @@ export function outputFindings(
     tool: call.name === null ? null : toolName(call.name, named, leaking, known),
     code,
     // Behind the arguments a path has keys that the model chose.
-    path: leaking ? call.path : mask(path, known),
+    path: leaking ? call.path : maskPointer(path, known),
     ...(call.markers.length > 0 && call.span !== null && { offset: call.span.start }),
   }));
   return {
@@ -59,7 +59,7 @@ function canaryFindings(hits: readonly OutputCanaryHit[], text: OutputText, know
   const inKeys = hits.some(({ where }) => isKeyChannel(where));
   for (const hit of hits) {
     const { where, pointer } = text.place(hit.where, hit.start);
-    const shown = inKeys || pointer === null ? null : mask(pointer, known);
+    const shown = inKeys || pointer === null ? null : maskPointer(pointer, known);
     const key = JSON.stringify([where, shown, hit.kind, hit.encoding, hit.tokenId]);
     const group = groups.get(key);
     if (group !== undefined) group.count++;

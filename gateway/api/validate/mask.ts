@@ -35,6 +35,14 @@ export function mask(text: string, known: readonly string[]): string {
   return quote(text, { start: 0, end: text.length }, known, text.length);
 }
 
+/** A JSON pointer whose keys are masked one by one, since as a whole it looks like a token itself. */
+export function maskPointer(pointer: string, known: readonly string[]): string {
+  return pointer
+    .split('/')
+    .map((key) => mask(key, known))
+    .join('/');
+}
+
 function maskedRanges(text: string, known: readonly string[]): Range[] {
   const ranges: Range[] = [];
   const lower = text.toLowerCase();

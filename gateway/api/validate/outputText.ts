@@ -12,6 +12,8 @@ export interface OutputDocument {
   readonly source: string;
   readonly output: JsonNode;
   readonly toolCalls: JsonNode | null;
+  /** Pointers of given calls that were removed and are a note now. */
+  readonly removed: ReadonlySet<string>;
 }
 
 interface Piece {

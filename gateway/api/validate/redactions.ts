@@ -1,7 +1,7 @@
 /** What was removed and why, or would be, in a form that is safe to log. */
 import { atLeast } from '../../../engine/types.ts';
 import type { Judged } from './judge.ts';
-import { quote } from './mask.ts';
+import { maskPointer, quote } from './mask.ts';
 
 export interface Redaction {
   readonly rule: string;
@@ -35,7 +35,7 @@ export function redactionsOf({ action, sources }: Judged, known: readonly string
         start,
         end,
         ...(pointer !== null && {
-          pointer: quote(pointer, { start: 0, end: pointer.length }, known, EXCERPT_CHARS_MAX),
+          pointer: maskPointer(pointer, known),
         }),
         ...(finding.decodedFrom !== undefined && { decodedFrom: finding.decodedFrom }),
       });

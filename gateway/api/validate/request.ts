@@ -68,8 +68,8 @@ const expectations = z.object(
 export const validateOutputSchema = z.object({
   token: maybe(text),
   tenant: maybe(text),
-  output: z.unknown(),
-  toolCalls: z.unknown(),
+  output: z.unknown().optional(),
+  toolCalls: z.unknown().optional(),
   expect: maybe(expectations),
   canaryPolicy: maybe(z.enum(['block', 'sanitize', 'observe'], 'expected one of block, sanitize, observe')),
   canaryTokens: maybe(names),

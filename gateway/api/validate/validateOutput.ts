@@ -95,7 +95,7 @@ function readDocument(root: JsonObject, source: string, { config }: Deps): Outpu
     eachString(node, path, (leaf, pointer) => checkTextSize(leaf.value, pointer, config.limits));
   check(output, '/output');
   if (toolCalls !== null) check(toolCalls, '/toolCalls');
-  return { source, output, toolCalls };
+  return { source, output, toolCalls, removed: new Set() };
 }
 
 /** The caller's own canaries, without blanks and repetitions. */
@@ -153,7 +153,8 @@ function count(deps: Deps, exchange: Exchange, { verdict, expectations }: Examin
   const hit = new Set<string>();
   if (expectations.violations.length > 0) hit.add('tool-policy');
   if (expectations.mime !== null) hit.add('mime');
-  countOutput(deps, exchange.requestId, { ...verdict, action }, hit);
+  const failures = [...verdict.failures, ...expectations.failures];
+  countOutput(deps, exchange.requestId, { ...verdict, action, failures }, hit);
 }
 
 /** Puts the cleaned texts in as the JSON they are, so that no number or key of the caller's is rewritten. */

@@ -9,6 +9,7 @@ setTracingDisabled(true);
 export const agentsSdk: Sdk = {
   name: '@openai/agents',
   manyChoices: false,
+  showsToolCalls: false,
   obeysShouldRetry: true,
   errors: OPENAI_ERRORS,
   call: async (ask) => {
@@ -38,7 +39,7 @@ function agentOf({ system, tool: offered }: Ask, outcome: Outcome): Agent {
       return LOOKUP.result;
     },
   });
-  return new Agent({ name: 'assistant', instructions: system, model: MODEL, tools: offered === true ? [lookup] : [] });
+  return new Agent({ name: 'assistant', instructions: system, model: MODEL, tools: offered === 'run' ? [lookup] : [] });
 }
 
 function optionsOf({ signal }: Ask): { signal?: AbortSignal } {

@@ -15,6 +15,7 @@ export function aiSdk(name: string, model: (ask: Ask) => LanguageModel): Sdk {
   return {
     name,
     manyChoices: false,
+    showsToolCalls: false,
     obeysShouldRetry: false,
     errors: {
       badRequest: 'AI_APICallError',
@@ -23,6 +24,7 @@ export function aiSdk(name: string, model: (ask: Ask) => LanguageModel): Sdk {
       serverError: 'AI_APICallError',
       // An error in a stream is handed on as the object that was sent.
       midStream: 'Object',
+      toolRunStopped: { code: 'content_filter' },
     },
     call: async (ask) => {
       const outcome = newOutcome();
@@ -48,11 +50,12 @@ function failureOf(thrown: unknown): Failure {
       header: () => null,
     };
   }
-  const data = error.data as { error?: { code?: string } } | undefined;
+  // An error in a stream that has shown nothing yet is raised as if the call had been refused with that object.
+  const data = error.data as { error?: { code?: string }; code?: string } | undefined;
   return {
     type: error.name,
     status: error.statusCode ?? null,
-    code: data?.error?.code ?? null,
+    code: data?.error?.code ?? data?.code ?? null,
     message: error.message,
     header: (name) => error.responseHeaders?.[name] ?? null,
   };
@@ -71,7 +74,7 @@ function optionsOf(model: LanguageModel, ask: Ask, outcome: Outcome) {
     model,
     system: ask.system,
     prompt: ask.user,
-    ...(ask.tool === true && { tools: { [LOOKUP.name]: lookup }, stopWhen: stepCountIs(2) }),
+    ...(ask.tool === 'run' && { tools: { [LOOKUP.name]: lookup }, stopWhen: stepCountIs(2) }),
     ...(ask.signal !== undefined && { abortSignal: ask.signal }),
     ...(ask.retries !== undefined && { maxRetries: ask.retries }),
   };

@@ -4,7 +4,6 @@ import { within } from '../../helpers/deadline.ts';
 import { startGateway, type TestGateway } from '../../helpers/gateway.ts';
 import { type LeakForm, STREAMED_FORMS } from '../../helpers/leaks.ts';
 import {
-  chunk,
   completion,
   contentEvents,
   frameEvents,
@@ -42,9 +41,9 @@ const MODES = [
   ['streamed', true],
 ] as const;
 
-const LEAKS = ['plain', 'upper case', 'spaces', 'reversed', 'base64'].map(
-  (name) => STREAMED_FORMS.find((form) => form.name === name) as LeakForm,
-);
+const formOf = (name: string): LeakForm => STREAMED_FORMS.find((form) => form.name === name) as LeakForm;
+const PLAIN = formOf('plain');
+const LEAKS = [PLAIN, ...['upper case', 'spaces', 'reversed', 'base64'].map(formOf)];
 
 const REF_LINE = /(?:^|\n)ref: ([0-9a-f]{32})(?=\n|$)/;
 
@@ -184,7 +183,7 @@ export function describeSdk(sdk: Sdk): void {
     it('runs a tool with the arguments of the model and shows the answer that follows', async () => {
       mock.next(callTool(() => TOOL_CALL.arguments));
 
-      const outcome = await ask(stream, { tool: true });
+      const outcome = await ask(stream, { tool: 'run' });
 
       expect(outcome.failure).toBeNull();
       expect(outcome.toolInputs).toEqual([{ title: 'Atlas "Łódź"', limit: 3 }]);
@@ -194,9 +193,9 @@ export function describeSdk(sdk: Sdk): void {
     });
 
     it('sends the provider the body of the SDK with one reference line added to the system prompt', async () => {
-      const direct = await ask(stream, { baseUrl: mock.url, key: 'unused', tool: true });
+      const direct = await ask(stream, { baseUrl: mock.url, key: 'unused', tool: 'run' });
       const sent = mock.last;
-      const relayed = await ask(stream, { tool: true });
+      const relayed = await ask(stream, { tool: 'run' });
       const received = mock.last;
 
       expect([direct.failure, relayed.failure]).toEqual([null, null]);
@@ -246,7 +245,8 @@ export function describeSdk(sdk: Sdk): void {
 
       const { failure } = await ask(stream);
 
-      expect(failure).toMatchObject({ type: sdk.errors.serverError, status: 500, message: 'Something went wrong.' });
+      expect(failure).toMatchObject({ type: sdk.errors.serverError, status: 500 });
+      expect(failure?.message).toContain('Something went wrong.');
       expect(mock.requests).toHaveLength(TRIES);
       expect(await tries()).toBe(TRIES);
     });
@@ -279,23 +279,42 @@ export function describeSdk(sdk: Sdk): void {
       expect(mock.requests).toHaveLength(0);
     });
 
+    const leakInArguments = (seen: { token: string }): MockHandler =>
+      callTool((request) => {
+        seen.token = canaryOf(request);
+        return JSON.stringify({ title: `the line ${seen.token}`, limit: 1 });
+      });
+
     it('raises a leak in the arguments of a tool and never runs it', async () => {
-      let token = '';
-      mock.next(
-        callTool((request) => {
-          token = canaryOf(request);
-          return JSON.stringify({ title: `the line ${token}`, limit: 1 });
-        }),
-      );
+      const seen = { token: '' };
+      mock.next(leakInArguments(seen));
 
-      const outcome = await ask(stream, { tool: true });
+      const outcome = await ask(stream, { tool: 'run' });
 
-      expect(outcome.failure).toMatchObject({ code: 'content_filter' });
+      expect(outcome.failure).toMatchObject(stream ? sdk.errors.toolRunStopped : { code: 'content_filter' });
       expect(outcome.toolInputs).toEqual([]);
-      expect(runsOf(token, LEAKS[0] as LeakForm, receivedText(outcome))).toEqual([]);
+      expect(runsOf(seen.token, PLAIN, receivedText(outcome))).toEqual([]);
       expect(await tries()).toBe(1);
       expect(mock.requests).toHaveLength(1);
     });
+
+    if (sdk.showsToolCalls) {
+      it('shows the arguments of a tool', async () => {
+        mock.next(callTool(() => TOOL_CALL.arguments));
+
+        expect(await ask(stream, { tool: 'show' })).toMatchObject({ failure: null, toolText: TOOL_CALL.arguments });
+      });
+
+      it('raises a leak in the arguments of a tool and shows none of them', async () => {
+        const seen = { token: '' };
+        mock.next(leakInArguments(seen));
+
+        const { failure, toolText } = await ask(stream, { tool: 'show' });
+
+        expect(failure).toMatchObject({ code: 'content_filter' });
+        expect(toolText).toBe('');
+      });
+    }
   });
 
   describe(`${sdk.name}, whole`, () => {
@@ -357,7 +376,7 @@ export function describeSdk(sdk: Sdk): void {
       const outcome = await ask(true, { onText: shown.give, ...(sdk.manyChoices && { choices: 2 }) });
 
       expect(outcome.failure).toMatchObject({ type: sdk.errors.midStream, code: 'content_filter' });
-      expect(runsOf(token, LEAKS[0] as LeakForm, receivedText(outcome))).toEqual([]);
+      expect(runsOf(token, PLAIN, receivedText(outcome))).toEqual([]);
     });
 
     const half = contentEvents(pieces(TEXT, 5)).slice(0, -1);
@@ -400,7 +419,7 @@ export function describeSdk(sdk: Sdk): void {
     [
       'in the middle of a stream',
       true,
-      { stream: { events: [chunk({ content: TEXT.slice(0, 30) })], cut: { afterEvents: 1, how: 'silence' } } },
+      { stream: { events: contentEvents(pieces(TEXT, 5)), cut: { afterEvents: 8, how: 'silence' } } },
     ],
   ];
 

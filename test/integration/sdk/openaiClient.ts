@@ -9,14 +9,16 @@ export const OPENAI_ERRORS: Sdk['errors'] = {
   rateLimited: 'RateLimitError',
   serverError: 'InternalServerError',
   midStream: 'APIError',
+  toolRunStopped: { code: 'content_filter' },
 };
 
-export function openaiSdk(name: string, Client: typeof OpenAI): Sdk {
+export function openaiSdk(name: string, Client: typeof OpenAI, errors: Sdk['errors'] = OPENAI_ERRORS): Sdk {
   return {
     name,
     manyChoices: true,
+    showsToolCalls: true,
     obeysShouldRetry: true,
-    errors: OPENAI_ERRORS,
+    errors,
     call: async (ask) => {
       const client = new Client({
         baseURL: ask.baseUrl,
@@ -24,7 +26,7 @@ export function openaiSdk(name: string, Client: typeof OpenAI): Sdk {
         ...(ask.retries !== undefined && { maxRetries: ask.retries }),
       });
       const outcome = newOutcome();
-      const act = ask.tool === true ? (ask.stream ? runStreamed : runWhole) : ask.stream ? streamed : whole;
+      const act = ask.tool === 'run' ? (ask.stream ? runStreamed : runWhole) : ask.stream ? streamed : whole;
       await act(client, ask, outcome).catch((error: unknown) => {
         outcome.failure = openaiFailure(error);
       });
@@ -44,7 +46,13 @@ export function openaiFailure(error: unknown): Failure {
   };
 }
 
-function bodyOf({ system, user, choices }: Ask) {
+const DEFINITION = {
+  name: LOOKUP.name,
+  description: LOOKUP.description,
+  parameters: { ...LOOKUP.parameters, required: [...LOOKUP.parameters.required] },
+};
+
+function bodyOf({ system, user, choices, tool }: Ask) {
   return {
     model: MODEL,
     messages: [
@@ -52,6 +60,7 @@ function bodyOf({ system, user, choices }: Ask) {
       { role: 'user' as const, content: user },
     ],
     ...(choices !== undefined && { n: choices }),
+    ...(tool !== undefined && { tools: [{ type: 'function' as const, function: DEFINITION }] }),
   };
 }
 
@@ -61,7 +70,10 @@ function optionsOf({ signal }: Ask): { signal?: AbortSignal } {
 
 async function whole(client: OpenAI, ask: Ask, outcome: Outcome): Promise<void> {
   const answer = await client.chat.completions.create(bodyOf(ask), optionsOf(ask));
-  for (const { index, message } of answer.choices) outcome.texts[index] = message.content ?? '';
+  for (const { index, message } of answer.choices) {
+    outcome.texts[index] = message.content ?? '';
+    for (const call of message.tool_calls ?? []) outcome.toolText += 'function' in call ? call.function.arguments : '';
+  }
   outcome.totalTokens = answer.usage?.total_tokens ?? null;
 }
 
@@ -84,9 +96,7 @@ function toolsOf(outcome: Outcome) {
     {
       type: 'function' as const,
       function: {
-        name: LOOKUP.name,
-        description: LOOKUP.description,
-        parameters: { ...LOOKUP.parameters, required: [...LOOKUP.parameters.required] },
+        ...DEFINITION,
         parse: (text: string): object => JSON.parse(text) as object,
         function: (input: object): string => {
           outcome.toolInputs.push(input);

@@ -8,8 +8,8 @@ export interface Ask {
   readonly stream: boolean;
   readonly system: string;
   readonly user: string;
-  /** Offers `LOOKUP` and lets the SDK run it. */
-  readonly tool?: true;
+  /** Offers `LOOKUP`: for the SDK to run, or for the application to look at its arguments. */
+  readonly tool?: 'run' | 'show';
   readonly choices?: number;
   readonly signal?: AbortSignal;
   /** Turns the SDK's own retries off. */
@@ -34,7 +34,7 @@ export interface Outcome {
   totalTokens: number | null;
   /** What the SDK ran the tool with. */
   readonly toolInputs: unknown[];
-  /** Pieces of tool arguments that a stream showed. */
+  /** Tool arguments that were shown without running the tool, or before. */
   toolText: string;
   failure: Failure | null;
 }
@@ -45,6 +45,8 @@ export interface Sdk {
   call(ask: Ask): Promise<Outcome>;
   /** Can ask for several choices. */
   readonly manyChoices: boolean;
+  /** Can show a tool call without running the tool. */
+  readonly showsToolCalls: boolean;
   /** Does as `x-should-retry` says. */
   readonly obeysShouldRetry: boolean;
   /** Class of the error for each kind of answer. */
@@ -54,6 +56,8 @@ export interface Sdk {
     readonly rateLimited: string;
     readonly serverError: string;
     readonly midStream: string;
+    /** What part of an error tells that a stream was stopped while it called a tool for the SDK to run. */
+    readonly toolRunStopped: Partial<Failure>;
   };
 }
 

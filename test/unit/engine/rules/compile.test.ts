@@ -38,12 +38,10 @@ describe('compileRules', () => {
   });
 
   test('maps spans through the offset map of a view', () => {
-    const text = 'o p e n  s e s a m e';
+    const text = 'o.p.e.n s.e.s.a.m.e';
     const builder = new ViewBuilder(originalView(text));
-    for (let i = 0; i < text.length; i++) if (i % 2 === 0 || i === 7) builder.copy(i, i + 1);
-    const view = builder.build('despaced', []);
-    expect(view.text).toBe('open  sesame'.replace('  ', view.text.slice(4, view.text.indexOf('s'))));
-    const [hit] = compileRules([rule({ patterns: ['open ?sesame'] })], {}).scan([view], 'user', 1);
+    for (const [at, char] of [...text].entries()) if (char !== '.') builder.copy(at, at + 1);
+    const [hit] = compileRules([rule({})], {}).scan([builder.build('despaced', [])], 'user', 1);
     expect(hit?.span).toEqual({ start: 0, end: text.length });
   });
 

@@ -124,7 +124,7 @@ describe('the prefilter never says no wrongly', () => {
   });
 
   test.each([
-    ['\\bkeep\\s+secret\\b', 'so \u212aeep  \u017fecret'],
+    ['so\\s+keep\\s+secret', 'so \u212aeep  \u017fecret'],
     ['foo\\s+skip', 'FOO\u0020\u017fKIP'],
     ['σας', 'ΣΑΣ'],
     ['игнор\\s+все', 'ИГНОР ВСЕ'],
