@@ -102,6 +102,7 @@ export const gatewaySchema = z.strictObject({
     midStreamBlock: z.enum(['error', 'finish']),
     streamReceipt: z.boolean(),
     keepAliveMs: millis,
+    holdFlushMs: millis,
   }),
   telemetry: z.strictObject({
     toolLabels: z.array(identifier),

@@ -90,6 +90,11 @@ function begin(deps: Deps): void {
 function end(deps: Deps, exchange: Exchange): void {
   deps.lifecycle.inFlight--;
   deps.metrics.requestEnded();
+  const { outgoing } = exchange;
+  // What is still unread of the answer must not wait for ever on a client that stopped reading.
+  if (!outgoing.writableFinished && !outgoing.destroyed) {
+    outgoing.setTimeout(deps.config.timeouts.clientWriteMs, () => outgoing.destroy());
+  }
   const { route, stream, requestId, tenant, tokenId, action, code } = exchange;
   const status = exchange.outgoing.headersSent ? exchange.outgoing.statusCode : 0;
   const method = exchange.incoming.method ?? '';

@@ -1,6 +1,6 @@
 /** The listening server: sockets, their limits and their end. */
-import { createServer, type RequestListener, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
 import { buildAdminApp } from './api/ops/admin.ts';
@@ -30,8 +30,10 @@ const KEEP_ALIVE_MS = 75_000;
 const DEADLINE_CHECK_MS = 1_000;
 const MALFORMED = { status: 400, headers: { 'content-type': 'application/json', 'x-should-retry': 'false' } };
 
-/** Sockets with a request in work. */
-const ANSWERING = new WeakSet<Duplex>();
+/** The answer that each socket waits for. */
+const ANSWERING = new WeakMap<Duplex, ServerResponse>();
+/** Sockets whose bytes can no longer be trusted: the parser may still find requests in them. */
+const REFUSED = new WeakSet<Duplex>();
 
 /** Opens both ports. Rejects when one is taken. */
 export async function listen(deps: Deps, options: ListenOptions): Promise<Listening> {
@@ -40,6 +42,7 @@ export async function listen(deps: Deps, options: ListenOptions): Promise<Listen
     {
       maxHeaderSize: HEADER_BYTES_MAX,
       insecureHTTPParser: false,
+      requireHostHeader: false,
       keepAliveTimeout: KEEP_ALIVE_MS,
       connectionsCheckingInterval: DEADLINE_CHECK_MS,
     },
@@ -60,17 +63,21 @@ export async function listen(deps: Deps, options: ListenOptions): Promise<Listen
   data.requestTimeout = timeouts.clientHeaderMs + timeouts.clientBodyMs;
   const refuse = (socket: Duplex, error: GatewayError): void => {
     deps.metrics.request({ route: 'other', method: 'other', status: error.status, stream: false });
+    REFUSED.add(socket);
     refuseSocket(socket, error);
   };
   // Protocols other than HTTP would pass the guards.
   data.on('upgrade', (_request, socket) => refuse(socket, new GatewayError('upgrade_refused')));
   data.on('connect', (_request, socket) => refuse(socket, new GatewayError('method_not_allowed')));
   data.on('clientError', (error, socket) => {
-    // Into an answer under way nothing else may be written.
-    if (ANSWERING.has(socket)) socket.destroy();
+    if (REFUSED.has(socket)) return;
+    const answer = ANSWERING.get(socket);
+    // Into an answer under way nothing else may be written, nor may bad bytes behind a request answer it.
+    if (answer !== undefined && (answer.headersSent || answer.req.complete)) socket.destroy();
     else if (socket.writable) refuse(socket, parserProblem(error));
   });
   const admin = createServer(getRequestListener(buildAdminApp(deps).fetch, { overrideGlobalObjects: false }));
+  const closeUnused = watchUnused(data);
   await open(data, options.port, options.host);
   await open(admin, options.adminPort, options.adminHost);
   return {
@@ -78,7 +85,9 @@ export async function listen(deps: Deps, options: ListenOptions): Promise<Listen
     adminPort: (admin.address() as AddressInfo).port,
     close: async () => {
       deps.lifecycle.draining = true;
-      await drain(data, timeouts.drainMs);
+      const drained = drain(data, timeouts.drainMs);
+      closeUnused();
+      await drained;
       await drain(admin, 0);
       await deps.upstream.destroy();
       deps.metrics.close();
@@ -90,14 +99,18 @@ export async function listen(deps: Deps, options: ListenOptions): Promise<Listen
 function strict(deps: Deps, listener: RequestListener): RequestListener {
   return (request, response) => {
     const { socket } = request;
+    if (REFUSED.has(socket)) return;
     const problem = wireProblem(request);
     if (problem !== null) {
       deps.metrics.request({ route: 'other', method: 'other', status: problem.status, stream: false });
+      REFUSED.add(socket);
       refuseSocket(socket, problem);
       return;
     }
-    ANSWERING.add(socket);
-    response.once('close', () => ANSWERING.delete(socket));
+    ANSWERING.set(socket, response);
+    response.once('close', () => {
+      if (ANSWERING.get(socket) === response) ANSWERING.delete(socket);
+    });
     listener(request, response);
   };
 }
@@ -110,6 +123,18 @@ function open(server: Server, port: number, host: string): Promise<void> {
       resolve();
     });
   });
+}
+
+/** Closes connections on which nothing was sent: clients open spare ones, and Node does not count them as idle. */
+function watchUnused(server: Server): () => void {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  return () => {
+    for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
+  };
 }
 
 /** Idle connections close at once, busy ones when their request is done or the time is over. */

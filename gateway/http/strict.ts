@@ -21,7 +21,8 @@ export function wireProblem(request: IncomingMessage): GatewayError | null {
   const framed = coding === undefined || (coding.toLowerCase() === 'chunked' && httpVersion === '1.1');
   const hosts = rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host').length;
   const spoken = httpVersion === '1.1' || httpVersion === '1.0';
-  return framed && spoken && hosts <= 1 ? null : new GatewayError('malformed_http');
+  const named = hosts === 1 || (hosts === 0 && httpVersion === '1.0');
+  return framed && spoken && named ? null : new GatewayError('malformed_http');
 }
 
 /** What an error of Node's parser means to the client. */

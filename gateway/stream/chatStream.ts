@@ -2,8 +2,9 @@
  * Frames of a streamed chat completion through an output session: what may leave leaves at once and as it came, what
  * may still become a match waits, tool calls wait until they are whole. A state machine without I/O.
  *
- * Frames are kept in order and whole. Only when a channel stops in the middle of a possible match while others go on
- * is its frame cut before the possible match; the rest travels with the channel's next text or before its finish.
+ * Frames are kept in order and whole. Only when a channel stops in the middle of a possible match while others go on,
+ * or the provider pauses, is a frame cut before the possible match; the rest travels with the channel's next text or
+ * before its finish.
  */
 import type { ChannelKind } from '../../engine/stream/channel.ts';
 import type { OutputSession } from '../../engine/stream/session.ts';
@@ -100,9 +101,14 @@ export class ChatStream {
     return out;
   }
 
-  /** True while text waits. */
-  get holding(): boolean {
+  /** True while frames wait. */
+  get waiting(): boolean {
     return this.#queue.length > 0;
+  }
+
+  /** The provider pauses: releases of the waiting text everything that can no longer become a match. */
+  onPause(): void {
+    while (this.#state === 'open' && this.#cut('pause')) this.#release();
   }
 
   /** Reads one frame of the provider. Frames after the end are dropped. */
@@ -238,7 +244,7 @@ export class ChatStream {
     }
     const { sseHeldBytesMax, toolCallBytesMax } = this.#limits;
     if (this.#heldBytes > sseHeldBytesMax || this.#toolBytesMost > toolCallBytesMax) this.#state = 'held_too_much';
-    else if (this.#queue.length > STALLED_FRAMES && this.#isStalled() && this.#cutStalled()) this.#release();
+    else if (this.#queue.length > STALLED_FRAMES && this.#isStalled() && this.#cut('stalled')) this.#release();
   }
 
   /** With several choices in turn, the next piece of each is that many frames away. */
@@ -259,22 +265,34 @@ export class ChatStream {
     });
   }
 
-  /** Cuts the first frame before a possible match whose channel has gone quiet. False when it cannot be cut. */
-  #cutStalled(): boolean {
-    const frame = this.#queue[0] as HeldFrame;
-    const later = this.#queue.slice(1);
-    const held = frame.pieces.filter((piece) => piece.to > this.#session.safeEnd(piece.channel));
-    const stalled = held.every(
-      (piece) =>
-        piece.kind === 'text' && !later.some((next) => next.pieces.some((other) => other.channel === piece.channel)),
-    );
-    if (held.length === 0 || !stalled) return false;
-    for (const piece of held) {
-      const safe = Math.max(piece.from, this.#session.safeEnd(piece.channel));
-      const text = (piece.carried + piece.leaf.value).slice(safe - piece.from);
-      this.#carries.set(piece.channel, { frame, piece: { ...piece }, text, from: safe });
-      piece.to = safe;
+  /**
+   * Cuts the first frame before what may still become a match; the rest of its text goes on with the channel.
+   * `stalled` cuts only for channels that have gone quiet, so that others can go on; otherwise something has to be
+   * gained by it. False when the frame stays whole.
+   */
+  #cut(reason: 'stalled' | 'pause'): boolean {
+    const [frame, ...later] = this.#queue;
+    if (frame === undefined || this.#inOpenCall(frame)) return false;
+    const held = frame.pieces
+      .map((piece) => ({ piece, safe: Math.max(piece.from, this.#session.safeEnd(piece.channel)) }))
+      .filter(({ piece, safe }) => piece.to > safe);
+    if (held.length === 0 || held.some(({ piece }) => piece.kind !== 'text')) return false;
+    const heirs = held.map(({ piece }) => pieceOf(later, piece.channel));
+    if (
+      reason === 'stalled' ? heirs.some((heir) => heir !== null) : held.every(({ piece, safe }) => safe === piece.from)
+    ) {
+      return false;
     }
+    held.forEach(({ piece, safe }, index) => {
+      const text = (piece.carried + piece.leaf.value).slice(safe - piece.from);
+      const heir = heirs[index] ?? null;
+      if (heir === null) this.#carries.set(piece.channel, { frame, piece: { ...piece }, text, from: safe });
+      else {
+        heir.carried = text + heir.carried;
+        heir.from = safe;
+      }
+      piece.to = safe;
+    });
     return true;
   }
 
@@ -365,4 +383,13 @@ export class ChatStream {
 /** Two rewritten pieces of one choice drop the same log-probabilities. */
 function unique(splices: readonly Splice[]): Splice[] {
   return splices.filter((splice, index) => splices.findIndex((other) => other.start === splice.start) === index);
+}
+
+/** The first piece of a channel in frames that wait. */
+function pieceOf(frames: readonly HeldFrame[], channel: string): HeldPiece | null {
+  for (const frame of frames) {
+    const piece = frame.pieces.find((candidate) => candidate.channel === channel);
+    if (piece !== undefined) return piece;
+  }
+  return null;
 }

@@ -13,6 +13,8 @@ export interface RelayOptions {
   readonly limits: ChatStreamLimits & { readonly sseEventBytesMax: number; readonly outputBodyBytesMax: number };
   readonly clientWriteMs: number;
   readonly keepAliveMs: number;
+  /** Silence of the provider after which waiting frames are cut. */
+  readonly holdFlushMs: number;
   readonly midStreamBlock: 'error' | 'finish';
   /** A last comment for the client, such as the receipt. */
   readonly closing: (() => string) | null;
@@ -66,8 +68,11 @@ class Relay {
   #errorBody: Buffer[] | null = null;
   #errorBytes = 0;
   #settled = false;
+  /** Nothing was sent since the keep-alive timer last fired. */
+  #silent = true;
   #writeTimer: NodeJS.Timeout | null = null;
   readonly #keepAlive: NodeJS.Timeout;
+  #pauseTimer: NodeJS.Timeout | null = null;
 
   constructor(
     upstream: UpstreamClient,
@@ -173,6 +178,21 @@ class Relay {
     }
     this.#write();
     if (state === 'done') this.#complete();
+    else if (this.#stream.waiting) this.#watchPause();
+  }
+
+  /** What is safe of a waiting frame does not wait longer than this for what comes next. */
+  #watchPause(): void {
+    if (this.#pauseTimer !== null) {
+      this.#pauseTimer.refresh();
+      return;
+    }
+    this.#pauseTimer = setTimeout(() => {
+      if (this.#settled || this.#stream.state !== 'open') return;
+      this.#stream.onPause();
+      this.#write();
+    }, this.#options.holdFlushMs);
+    this.#pauseTimer.unref();
   }
 
   #complete(): void {
@@ -230,6 +250,7 @@ class Relay {
       this.#options.onFirstByte();
     }
     this.#options.onHeld(this.#session.heldChars);
+    this.#silent = false;
     if (outgoing.write(frames.length === 1 ? (frames[0] as Buffer) : Buffer.concat(frames))) return;
     this.#call.pause();
     if (this.#writeTimer !== null) return;
@@ -243,7 +264,8 @@ class Relay {
 
   #onKeepAlive(): void {
     const { outgoing } = this.#exchange;
-    if (this.#stream.holding && outgoing.headersSent && !outgoing.writableNeedDrain) outgoing.write(KEEP_ALIVE);
+    if (this.#silent && outgoing.headersSent && !outgoing.writableNeedDrain) outgoing.write(KEEP_ALIVE);
+    this.#silent = true;
   }
 
   /** Exactly once: nothing is read or written after it but what `action` does. */
@@ -251,6 +273,7 @@ class Relay {
     if (this.#settled) return;
     this.#settled = true;
     clearInterval(this.#keepAlive);
+    if (this.#pauseTimer !== null) clearTimeout(this.#pauseTimer);
     if (this.#writeTimer !== null) clearTimeout(this.#writeTimer);
     this.#exchange.gone.removeEventListener('abort', this.#onGone);
     this.#parser.stop();

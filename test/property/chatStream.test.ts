@@ -223,3 +223,48 @@ it('reads every string of a chunk exactly once', () => {
     ['a1', 'assistant', 'c', 'c', 'd', 'm', 'r', 't', 'u', 'x'].sort(),
   );
 });
+
+describe('a provider that pauses', () => {
+  const stop = `ends in ${token.slice(0, 4)}`;
+
+  /** Reads events one by one with a pause after each. */
+  function paused(events: readonly string[]): { texts: string[]; state: string; final: string } {
+    const stream = new ChatStream(open(token), config.limits);
+    const parser = new SseParser({ eventBytesMax: 1 << 20 }, (frame) => stream.onFrame(frame));
+    let out = '';
+    const texts: string[] = [];
+    for (const read of frameEvents({ events })) {
+      parser.push(read);
+      stream.onPause();
+      out += Buffer.concat(stream.take()).toString('utf8');
+      texts.push(contentOf(Buffer.from(out)));
+    }
+    return { texts, state: stream.state, final: contentOf(Buffer.from(out)) };
+  }
+
+  it('is cut before what may become a match, and nothing is lost', () => {
+    const long = `${BENIGN} ${stop}`;
+    const { texts, state, final } = paused([...contentEvents([long, ' and goes on']), chunk({}, 0, 'stop')]);
+    expect(texts[0]).toBe(long.slice(0, -4));
+    expect(state).toBe('done');
+    expect(final).toBe(`${long} and goes on`);
+  });
+
+  it('gives every text back whole, whatever the sizes and pauses', () => {
+    for (let i = 0; i < 500; i++) {
+      const text = `${BENIGN} ${token.slice(0, random.int(9))} ${BENIGN}`;
+      const { state, final } = paused([...contentEvents(pieces(text, 1 + random.int(20))), chunk({}, 0, 'stop')]);
+      expect({ state, final }).toEqual({ state: 'done', final: text });
+    }
+  });
+
+  it('lets no part of a token out in its pauses', () => {
+    for (const form of STREAMED_FORMS.filter(
+      ({ shared, name }) => shared === undefined && !name.includes('Markdown'),
+    )) {
+      const { state, final } = paused(contentEvents(pieces(`${LEAD}${form.of(token)} ok`, 7)));
+      expect(state, form.name).toBe('blocked');
+      expect(LEAD.startsWith(final) || form.name.startsWith('base64, offset'), `${form.name}: ${final}`).toBe(true);
+    }
+  });
+});

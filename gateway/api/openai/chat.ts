@@ -66,9 +66,17 @@ function checkAnswer(deps: Deps, exchange: Exchange, session: OutputSession, ans
       ? checkError(session, answer, depthMax)
       : checkCompletion(session, answer, depthMax);
   } finally {
-    countOutput(deps, exchange.requestId, session.end());
+    concludeOutput(deps, exchange, session);
     if (answer.head.status >= 500) deps.metrics.upstreamError('upstream_error');
   }
+}
+
+/** Counts, and lets headers and log name the more severe side. */
+function concludeOutput(deps: Deps, exchange: Exchange, session: OutputSession): void {
+  const verdict = session.end();
+  // A request whose own action was `block` has no answer.
+  if (verdict.action !== 'pass') exchange.action = verdict.action;
+  countOutput(deps, exchange.requestId, verdict);
 }
 
 async function answerStream(
@@ -86,6 +94,7 @@ async function answerStream(
       limits,
       clientWriteMs: timeouts.clientWriteMs,
       keepAliveMs: responses.keepAliveMs,
+      holdFlushMs: responses.holdFlushMs,
       midStreamBlock: responses.midStreamBlock,
       closing: responses.streamReceipt ? () => `portcullis-receipt ${receiptHeader(session.end().receipt)}` : null,
       headers: (head) => answerHeaders(exchange, prepared.verdict.receipt, head),
@@ -108,7 +117,7 @@ async function answerStream(
         if (outcome.code !== 'content_filter') deps.metrics.upstreamError(outcome.code);
         break;
       case 'refused':
-        countOutput(deps, exchange.requestId, session.end());
+        concludeOutput(deps, exchange, session);
         throw outcome.error;
       case 'provider_refused': {
         const checked = checkAnswer(deps, exchange, session, outcome);
@@ -120,7 +129,7 @@ async function answerStream(
     deps.metrics.streamClosed();
     exchange.upstreamMs = performance.now() - exchange.startedAt - addedBefore;
   }
-  countOutput(deps, exchange.requestId, session.end());
+  concludeOutput(deps, exchange, session);
 }
 
 function upstreamRequest(exchange: Exchange, prepared: PreparedChat) {

@@ -1,7 +1,11 @@
 import type { Receipt } from '../../../engine/types.ts';
 
-/** The receipt as a header: counts and versions, no path and no rule id. At most 512 bytes by construction. */
+/**
+ * The receipt as a header: counts and versions, no path and no rule id; `failed` only when a guard did not decide.
+ * At most 512 bytes by construction.
+ */
 export function receiptHeader(receipt: Receipt): string {
+  const failed = Object.values(receipt.scanners).filter((state) => state.startsWith('failed')).length;
   return [
     'v=1',
     `seen=${receipt.seen}`,
@@ -10,5 +14,6 @@ export function receiptHeader(receipt: Receipt): string {
     `policy=${receipt.policyVersion}`,
     `rules=${receipt.rulesVersion}`,
     `model=${receipt.modelVersion}`,
+    ...(failed > 0 ? [`failed=${failed}`] : []),
   ].join(';');
 }
