@@ -5,6 +5,9 @@ import type { Caller } from '../../http/auth.ts';
 import type { Carriers, Planted } from './carriers.ts';
 import type { Judged } from './judge.ts';
 
+/** Findings shown per source. */
+const RULES_MAX = 256;
+
 export interface DebugRequest {
   readonly deps: Deps;
   readonly caller: Caller;
@@ -37,7 +40,7 @@ export async function debugOf(request: DebugRequest): Promise<Record<string, unk
       role: source.role,
       action,
       risk,
-      rules: located.map(({ finding, start, end, pointer }) => ({
+      rules: located.slice(0, RULES_MAX).map(({ finding, start, end, pointer }) => ({
         rule: finding.ruleId,
         scanner: finding.scanner,
         score: finding.score,

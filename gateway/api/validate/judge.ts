@@ -181,23 +181,40 @@ function isHopeless(verdict: Verdict, segment: number): boolean {
 
 /** Findings with a place, in order; what both readings of a source found is listed once. */
 function locate(read: ReadSource, { verdict, first }: Place): Located[] {
-  const located: Located[] = [];
-  const known = new Map<string, { start: number; end: number }[]>();
-  const add = (finding: Finding, start: number, end: number, pointer: string | null): void => {
-    const ranges = known.get(finding.ruleId) ?? [];
-    if (ranges.some((range) => range.start < end && start < range.end)) return;
-    known.set(finding.ruleId, [...ranges, { start, end }]);
-    located.push({ finding, start, end, pointer });
-  };
-  for (const finding of verdict.findings) {
-    if (finding.segment === first && finding.span !== null) add(finding, finding.span.start, finding.span.end, null);
-  }
+  const plain = verdict.findings.flatMap((finding): Located[] =>
+    finding.segment === first && finding.span !== null ? [{ finding, ...finding.span, pointer: null }] : [],
+  );
+  const located = distinct(plain);
   if (read.segments.length > 1) {
-    for (const finding of verdict.findings) {
-      if (finding.segment !== first + 1 || finding.span === null) continue;
-      const place = sourceSpan(read, finding.span);
-      if (place !== null) add(finding, place.start, place.end, place.pointer);
+    const said = verdict.findings.flatMap((finding): Located[] => {
+      const place = finding.segment === first + 1 && finding.span !== null ? sourceSpan(read, finding.span) : null;
+      return place === null ? [] : [{ finding, ...place }];
+    });
+    const known = new Map<string, Located[]>();
+    for (const one of located) {
+      const list = known.get(one.finding.ruleId);
+      if (list === undefined) known.set(one.finding.ruleId, [one]);
+      else list.push(one);
     }
+    located.push(...distinct(said).filter((one) => !overlapsOne(known.get(one.finding.ruleId) ?? [], one)));
   }
   return located.sort((a, b) => a.start - b.start || a.end - b.end);
+}
+
+/** Without repetitions of a rule at one place, by place. */
+function distinct(list: readonly Located[]): Located[] {
+  const byPlace = new Map(list.map((one) => [`${one.finding.ruleId} ${one.start} ${one.end}`, one]));
+  return [...byPlace.values()].sort((a, b) => a.start - b.start || a.end - b.end);
+}
+
+/** Matches of one rule do not nest in one view, so the last that begins before the end is the one to look at. */
+function overlapsOne(sorted: readonly Located[], { start, end }: Located): boolean {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((sorted[middle] as Located).start < end) low = middle + 1;
+    else high = middle;
+  }
+  return low > 0 && (sorted[low - 1] as Located).end > start;
 }
