@@ -156,6 +156,12 @@ export class Channel {
 
   /** Edits stay sorted and disjoint; where two overlap, the redaction of a canary wins. */
   #addEdit(edit: Edit): void {
+    const last = this.#edits[this.#edits.length - 1];
+    // The usual case; anything dearer per edit is quadratic in an answer full of tokens.
+    if (last === undefined || last.end <= edit.start) {
+      this.#edits.push(edit);
+      return;
+    }
     const overlapping = this.#edits.filter((other) => other.start < edit.end && other.end > edit.start);
     const merged =
       overlapping.length === 0

@@ -50,6 +50,9 @@ export type OutputGuard = 'canary' | 'control-tokens';
 /** Leaves whose last value is remembered; a provider that invents names only costs itself the short cut. */
 const LEAVES_REMEMBERED_MAX = 1024;
 
+/** Hits that a new one may repeat. */
+const RECENT_HITS = 64;
+
 export class OutputSession {
   readonly #options: OutputSessionOptions;
   readonly #channels = new Map<string, Channel>();
@@ -202,13 +205,16 @@ export class OutputSession {
 
   #onCanary(where: string, hit: CanaryHit): void {
     const { action } = this.#options.policy.output.canary;
-    const known = this.#hits.some(
-      (other) =>
-        other.where === where &&
-        other.tokenId === hit.tokenId &&
-        (other.start ?? -1) <= (hit.start ?? -1) &&
-        (other.end ?? -1) >= (hit.end ?? -1),
-    );
+    // Readings of one place report close together; looking at all hits would be quadratic in an answer full of them.
+    const known = this.#hits
+      .slice(-RECENT_HITS)
+      .some(
+        (other) =>
+          other.where === where &&
+          other.tokenId === hit.tokenId &&
+          (other.start ?? -1) <= (hit.start ?? -1) &&
+          (other.end ?? -1) >= (hit.end ?? -1),
+      );
     if (!known) this.#hits.push({ ...hit, where });
     if (action === 'block' || (action === 'sanitize' && hit.start === null)) this.#raise('block');
     else if (action === 'sanitize') this.#raise('sanitize');

@@ -84,6 +84,8 @@ export class ChatStream {
   #spoke = false;
   /** The first thing the provider said is an error, which is then no answer at all. */
   startsWithError = false;
+  /** The provider ended its answer with an error, which is relayed. */
+  endedInError = false;
 
   constructor(session: OutputSession, limits: ChatStreamLimits) {
     this.#session = session;
@@ -129,8 +131,10 @@ export class ChatStream {
     this.#read(frame, parsed);
     if (this.#state !== 'open') return;
     if (this.#session.blocked) this.#state = 'blocked';
-    else if (parsed.part.isError) this.#finish(true);
-    else this.#release();
+    else if (parsed.part.isError) {
+      this.endedInError = true;
+      this.#finish(true);
+    } else this.#release();
   }
 
   /** The provider closed the stream. Without a finish for every choice it is a broken answer, not a short one. */

@@ -201,7 +201,7 @@ class Relay {
     this.#settle(() => {
       if (closing !== null) outgoing.write(`: ${closing()}\n\n`);
       outgoing.end();
-      this.#resolve({ kind: 'complete' });
+      this.#resolve(this.#stream.endedInError ? { kind: 'stopped', code: 'upstream_error' } : { kind: 'complete' });
     });
   }
 

