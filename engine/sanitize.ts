@@ -60,7 +60,15 @@ function plan(text: string, { cuts, edits }: Findings): Edit[] {
       merged.push({ ...span, text: REMOVED });
     }
   }
-  const kept = edits.filter((edit) => !merged.some((cut) => edit.start < cut.end && cut.start < edit.end));
+  // Both lists are in order, so one walk over the cuts serves all edits.
+  let next = 0;
+  const kept = [...edits]
+    .sort((a, b) => a.start - b.start)
+    .filter((edit) => {
+      while (next < merged.length && (merged[next] as Edit).end <= edit.start) next++;
+      const cut = merged[next];
+      return cut === undefined || cut.start >= edit.end;
+    });
   return [...merged, ...kept].sort((a, b) => a.start - b.start);
 }
 

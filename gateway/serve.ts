@@ -12,7 +12,7 @@ import { type Listening, listen } from './server.ts';
 import { openEmbedded } from './store/embedded.ts';
 import type { Store } from './store/port.ts';
 import { createLog, type Log } from './telemetry/log.ts';
-import { createMetrics } from './telemetry/metrics.ts';
+import { createMetrics, METRIC_NAMES } from './telemetry/metrics.ts';
 import { welcome } from './welcome.ts';
 
 /** Expired canaries are removed this often. */
@@ -22,7 +22,7 @@ const SWEEP_MS = 10 * 60_000;
 export async function serve(): Promise<void> {
   const env = readEnv();
   const config = loadConfig(env.configFile ?? undefined);
-  const metrics = createMetrics();
+  const metrics = createMetrics(METRIC_NAMES, config.telemetry.toolLabels);
   const log = createLog({ level: env.logLevel, onDrop: () => metrics.logDropped() });
   const secrets = deriveSecrets(env.secret ?? loadSecretPair(env.dataDir));
   const store = openEmbedded(join(env.dataDir, 'store'), {

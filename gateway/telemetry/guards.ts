@@ -7,10 +7,10 @@ import { errorFields } from './log.ts';
 import type { Direction, GuardOutcome } from './metrics.ts';
 
 /** Counts what every guard of a request ended with. */
-export function countInput(deps: Deps, requestId: string, verdict: Verdict): void {
+export function countInput(deps: Deps, requestId: string, verdict: Verdict, tool: string | null): void {
   const hit = new Set(verdict.findings.map((finding: Finding) => finding.scanner));
   count(deps, requestId, 'input', verdict, hit);
-  deps.metrics.action('input', verdict.action);
+  deps.metrics.action('input', verdict.action, tool);
 }
 
 /** Counts what every guard of an answer ended with. `alsoHit` are guards that the session does not know. */

@@ -70,7 +70,8 @@ export interface Metrics {
   /** One answered request. */
   request(labels: RequestLabels): void;
   guard(guard: string, direction: Direction, outcome: GuardOutcome): void;
-  action(direction: Direction, action: Action): void;
+  /** `tool` is the downstream tool that a prompt heads to, if it names one. */
+  action(direction: Direction, action: Action, tool?: string | null): void;
   /** Time the gateway added, without waiting for the provider. */
   addedLatency(seconds: number): void;
   timeToFirstByte(seconds: number): void;
@@ -92,8 +93,8 @@ export interface Metrics {
   close(): void;
 }
 
-/** Makes a registry of its own, so tests and several servers in one process do not share counts. */
-export function createMetrics(names: MetricNames = METRIC_NAMES): Metrics {
+/** `tools` may appear as labels. Makes a registry of its own, so tests and several servers in one process do not share counts. */
+export function createMetrics(names: MetricNames = METRIC_NAMES, tools: readonly string[] = []): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -114,7 +115,7 @@ export function createMetrics(names: MetricNames = METRIC_NAMES): Metrics {
   const actions = new Counter({
     name: 'portcullis_actions_total',
     help: 'Verdicts by action.',
-    labelNames: ['direction', 'action'],
+    labelNames: ['direction', 'action', 'tool'],
     registers,
   });
   const upstreamErrors = new Counter({
@@ -150,6 +151,7 @@ export function createMetrics(names: MetricNames = METRIC_NAMES): Metrics {
   const direction = bounded(DIRECTIONS);
   const outcome = bounded(OUTCOMES);
   const actionName = bounded(ACTIONS);
+  const toolName = bounded(tools);
   const code = bounded(Object.keys(ERRORS));
 
   return {
@@ -163,7 +165,12 @@ export function createMetrics(names: MetricNames = METRIC_NAMES): Metrics {
       }),
     guard: (guard, way, result) =>
       outcomes.inc({ guard: guardName(guard), direction: direction(way), outcome: outcome(result) }),
-    action: (way, action) => actions.inc({ direction: direction(way), action: actionName(action) }),
+    action: (way, action, tool = null) =>
+      actions.inc({
+        direction: direction(way),
+        action: actionName(action),
+        tool: tool === null ? 'none' : toolName(tool),
+      }),
     addedLatency: (seconds) => observe(added, seconds),
     timeToFirstByte: (seconds) => observe(firstByte, seconds),
     heldChars: (chars) => observe(held, chars),

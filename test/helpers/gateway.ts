@@ -14,7 +14,7 @@ import { listen } from '../../gateway/server.ts';
 import { openEmbedded } from '../../gateway/store/embedded.ts';
 import type { Scope, Store } from '../../gateway/store/port.ts';
 import { createLog } from '../../gateway/telemetry/log.ts';
-import { createMetrics } from '../../gateway/telemetry/metrics.ts';
+import { createMetrics, METRIC_NAMES } from '../../gateway/telemetry/metrics.ts';
 
 export interface GatewayOptions {
   /** Base URL of the provider. */
@@ -65,7 +65,7 @@ export async function startGateway(options: GatewayOptions): Promise<TestGateway
     store,
     secrets,
     log: createLog({ level: 'debug', destination }),
-    metrics: createMetrics(),
+    metrics: createMetrics(METRIC_NAMES, config.telemetry.toolLabels),
     upstream: {
       url: options.upstream,
       key: options.upstreamKey ?? null,

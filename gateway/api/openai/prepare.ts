@@ -26,7 +26,7 @@ export async function prepareChat(deps: Deps, caller: Caller, exchange: Exchange
   const request = readChatRequest(text, { depthMax: limits.jsonDepthMax, leafBytesMax: limits.textLeafBytesMax });
   const verdict = await deps.engine.inspect(request.segments, { policy: caller.policy, tool: null });
   for (const path of request.binary) verdict.receipt.skipped.push({ path, reason: 'binary' });
-  countInput(deps, exchange.requestId, verdict);
+  countInput(deps, exchange.requestId, verdict, null);
   exchange.action = verdict.action;
   refuse(verdict, caller);
 

@@ -68,7 +68,7 @@ export async function judge(request: JudgeRequest, list: SourceList, trusted: re
   const reads = list.sources.map((source) => readSource(source, source.text, depthMax));
   const verdict = await inspect(request, [...reads.flatMap((read) => read.segments), ...trusted]);
   if (verdict.unavailable.length > 0) {
-    countInput(deps, exchange.requestId, verdict);
+    countInput(deps, exchange.requestId, verdict, tool);
     throw new GatewayError('guardrail_unavailable');
   }
   const bands = bandsFor(caller.policy, tool);
@@ -86,7 +86,7 @@ export async function judge(request: JudgeRequest, list: SourceList, trusted: re
     action = worst(action, 'escalate');
     risk = liftRisk(risk, action, bands);
   }
-  countInput(deps, exchange.requestId, { ...verdict, action });
+  countInput(deps, exchange.requestId, { ...verdict, action }, tool);
   discountParts(verdict.receipt, reads);
   return {
     action,

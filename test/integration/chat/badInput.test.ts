@@ -7,7 +7,9 @@ import {
   ask,
   CHAT,
   chatBody,
+  type ExpectedError,
   errorOf,
+  expectErrorAnswer,
   expectIdle,
   expectServing,
   metric,
@@ -42,29 +44,8 @@ afterEach(async () => {
   await expectServing(gateway, mock);
 });
 
-const ANSWER_HEADERS = ['cache-control', 'content-length', 'content-type', 'date', 'x-portcullis-action'];
-
-interface Expected {
-  readonly status: number;
-  readonly code: string;
-  readonly message: string;
-  readonly param?: string | null;
-  readonly type?: string;
-  readonly headers?: Readonly<Record<string, string>>;
-}
-
-function expectError(answer: Answer, { status, code, message, param = null, headers = {}, ...rest }: Expected): void {
-  const type = rest.type ?? 'invalid_request_error';
-  expect({ status: answer.status, body: JSON.parse(answer.text) as unknown }).toEqual({
-    status,
-    body: { error: { message, type, param, code } },
-  });
-  const own = { 'content-type': 'application/json', 'cache-control': 'no-store', 'x-should-retry': 'false' };
-  for (const [name, value] of Object.entries({ ...own, 'x-portcullis-action': 'none', ...headers })) {
-    expect(`${name}: ${answer.headers.get(name)}`).toBe(`${name}: ${value}`);
-  }
-  expect(answer.headers.get('x-request-id')).toBe(answer.headers.get('x-portcullis-telemetry-id'));
-  expect([...answer.headers.keys()]).toEqual(expect.arrayContaining(ANSWER_HEADERS));
+function expectError(answer: Answer, expected: ExpectedError): void {
+  expectErrorAnswer(answer, expected);
   expect(mock.requests).toEqual([]);
 }
 
@@ -210,7 +191,7 @@ describe('forwarded byte for byte', () => {
 });
 
 describe('wrong types', () => {
-  const wrong = (param: string, expected: string): Expected => ({
+  const wrong = (param: string, expected: string): ExpectedError => ({
     status: 400,
     code: 'invalid_request',
     param,
@@ -219,7 +200,7 @@ describe('wrong types', () => {
   const list = 'expected a list of at least one message';
   const part = 'expected a content part';
   const content = 'expected a string, a list of parts or null';
-  const cases: [string, Expected][] = [
+  const cases: [string, ExpectedError][] = [
     ['[]', wrong('/', 'expected an object')],
     ['"text"', wrong('/', 'expected an object')],
     ['null', wrong('/', 'expected an object')],
@@ -250,7 +231,7 @@ describe('wrong types', () => {
 });
 
 describe('media types', () => {
-  const unsupported: Expected = {
+  const unsupported: ExpectedError = {
     status: 415,
     code: 'unsupported_media_type',
     message: 'The request body must be application/json in UTF-8, not compressed.',
@@ -282,7 +263,7 @@ describe('media types', () => {
 });
 
 describe('sizes', () => {
-  const tooLarge: Expected = {
+  const tooLarge: ExpectedError = {
     status: 413,
     code: 'request_too_large',
     message: `The request body is larger than ${BODY_BYTES_MAX} bytes.`,

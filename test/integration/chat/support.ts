@@ -90,6 +90,35 @@ export function errorOf(text: string): Record<string, unknown> {
   return (JSON.parse(text) as { error: Record<string, unknown> }).error;
 }
 
+const ANSWER_HEADERS = ['cache-control', 'content-length', 'content-type', 'date', 'x-portcullis-action'];
+
+export interface ExpectedError {
+  readonly status: number;
+  readonly code: string;
+  readonly message: string;
+  readonly param?: string | null;
+  readonly type?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** A whole error answer of the chat API with all its headers. */
+export function expectErrorAnswer(
+  answer: Answer,
+  { status, code, message, param = null, headers = {}, ...rest }: ExpectedError,
+): void {
+  const type = rest.type ?? 'invalid_request_error';
+  expect({ status: answer.status, body: JSON.parse(answer.text) as unknown }).toEqual({
+    status,
+    body: { error: { message, type, param, code } },
+  });
+  const own = { 'content-type': 'application/json', 'cache-control': 'no-store', 'x-should-retry': 'false' };
+  for (const [name, value] of Object.entries({ ...own, 'x-portcullis-action': 'none', ...headers })) {
+    expect(`${name}: ${answer.headers.get(name)}`).toBe(`${name}: ${value}`);
+  }
+  expect(answer.headers.get('x-request-id')).toBe(answer.headers.get('x-portcullis-telemetry-id'));
+  expect([...answer.headers.keys()]).toEqual(expect.arrayContaining(ANSWER_HEADERS));
+}
+
 /** Says that no four characters of the token in a row are in the text. */
 export function expectNoneOf(token: string, text: string): void {
   expect(token).toMatch(/^[0-9a-f]{32}$/);

@@ -80,7 +80,6 @@ async function expectRefused(mode: Mode, reply: Reply, status: number, code: str
   expect(Object.keys(errorOf(answer.text)).sort()).toEqual(['code', 'message', 'param', 'type']);
 }
 
-/** Text that was out, then an error event and the end; never a finish. */
 async function expectBroken(reply: Reply, code: string, before: string): Promise<void> {
   mock.reply(reply);
   const answer = await ask(gateway, bodies.streamed);

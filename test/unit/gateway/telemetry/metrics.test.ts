@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createMetrics, type Metrics } from '../../../../gateway/telemetry/metrics.ts';
+import { createMetrics, METRIC_NAMES, type Metrics } from '../../../../gateway/telemetry/metrics.ts';
 
 let metrics: Metrics;
 beforeEach(() => {
@@ -13,6 +13,17 @@ async function lines(name: string): Promise<string[]> {
 }
 
 describe('metrics', () => {
+  it('name the downstream tools that the configuration lists, and no other', async () => {
+    metrics.close();
+    metrics = createMetrics(METRIC_NAMES, ['shell']);
+    metrics.action('input', 'pass', 'shell');
+    metrics.action('input', 'pass', randomBytes(4).toString('hex'));
+    expect(await lines('portcullis_actions')).toEqual([
+      'portcullis_actions_total{direction="input",action="pass",tool="shell"} 1',
+      'portcullis_actions_total{direction="input",action="pass",tool="other"} 1',
+    ]);
+  });
+
   it('counts requests, guard outcomes and actions by label', async () => {
     metrics.request({ route: '/v1/chat/completions', method: 'POST', status: 200, stream: true });
     metrics.guard('canary', 'output', 'hit');
@@ -24,7 +35,9 @@ describe('metrics', () => {
     expect(await lines('portcullis_guard')).toEqual([
       'portcullis_guard_outcomes_total{guard="canary",direction="output",outcome="hit"} 1',
     ]);
-    expect(await lines('portcullis_actions')).toEqual(['portcullis_actions_total{direction="input",action="block"} 1']);
+    expect(await lines('portcullis_actions')).toEqual([
+      'portcullis_actions_total{direction="input",action="block",tool="none"} 1',
+    ]);
     expect(await lines('portcullis_upstream')).toEqual(['portcullis_upstream_errors_total{code="upstream_timeout"} 1']);
   });
 
