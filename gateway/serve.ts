@@ -37,9 +37,11 @@ export async function serve(): Promise<void> {
   });
   const sweeper = setInterval(() => sweep(store, log), SWEEP_MS);
   sweeper.unref();
+  // Before anything says that the server is there: who reads that may stop it at once.
+  const stopped = untilStopped(listening, log);
   print(welcome({ env, listening, key, demo: demo !== null }));
   log.info('listening', { host: env.host, port: listening.port });
-  await untilStopped(listening, log);
+  await stopped;
   clearInterval(sweeper);
   await demo?.close();
   await store.close();
