@@ -12,10 +12,14 @@ import { Lru } from './lru.ts';
 import type { Secrets } from './secrets.ts';
 import type { CanaryRecord, Store } from './store/port.ts';
 
-/** Compiled sets in memory; a set is about 0.3 MB. */
+/** Compiled sets in memory; one of a single token is about 0.5 MB. */
 const COMPILED_MAX = 64;
 /** Registrations remembered so that a busy prompt is not written again for every request. */
 const REGISTERED_MAX = 10_000;
+/** Bytes of tokens that one request's own set knows in every form; with more, in single transforms. */
+const FULL_BYTES_MAX = 512;
+/** Bytes of live tokens in a tenant's set, 0.5 KB of tables each; those beyond are counted as evicted. */
+const LIVE_BYTES_MAX = 16_384;
 /** Live and foreign sets are recompiled at most this often. */
 const REFRESH_MS = 1_000;
 /** Tokens of other tenants that are watched for. */
@@ -36,10 +40,15 @@ export interface PlantRequest {
   readonly requestId: string;
 }
 
-interface Cached<T> {
+interface Loaded<T> {
+  readonly value: T;
+  /** When the first of the records it was made from expires. */
+  readonly validUntil: number;
+}
+
+interface Cached<T> extends Loaded<T> {
   readonly generation: number;
   readonly at: number;
-  readonly value: T;
 }
 
 export class Canaries {
@@ -104,11 +113,11 @@ export class Canaries {
     return createHmac('sha256', this.#deps.secrets.key('fingerprint')).update(value, 'utf8').digest('hex').slice(0, 16);
   }
 
-  /** The needles of a request's own tokens, in every form. Null when there are none. */
+  /** The needles of a request's own tokens, which the caller bounds. Null when there are none. */
   own(values: readonly string[]): NeedleSet | null {
     if (values.length === 0) return null;
     const tokens = [...new Set(values)].map((value) => ({ id: this.idOf(value), value }));
-    return this.#compile(tokens, 'full');
+    return this.#compile(tokens, bytesOf(tokens) <= FULL_BYTES_MAX ? 'full' : 'basic');
   }
 
   /**
@@ -119,13 +128,10 @@ export class Canaries {
     const max = policy.canary.liveTokensMax;
     return this.#refreshed(this.#live, `${max}/${tenant}`, fresh, async () => {
       const { records, more } = await this.#deps.store.liveCanaries(tenant, this.#deps.now(), max);
-      return {
-        set: this.#compile(
-          records.flatMap((record) => this.#unseal(record)),
-          'basic',
-        ),
-        evicted: more,
-      };
+      const tokens = records.flatMap((record) => this.#unseal(record));
+      const kept = withinBytes(tokens, LIVE_BYTES_MAX);
+      const value = { set: this.#compile(kept, 'basic'), evicted: more + tokens.length - kept.length };
+      return { value, validUntil: firstExpiry(records) };
     });
   }
 
@@ -134,18 +140,19 @@ export class Canaries {
     return this.#refreshed(this.#foreign, tenant, false, async () => {
       const records = await this.#deps.store.foreignCanaries(tenant, this.#deps.now(), FOREIGN_MAX);
       const values = records.flatMap((record) => this.#unseal(record)).map((token) => token.value);
-      return values.length === 0 ? null : new ForeignWindows(values);
+      return { value: values.length === 0 ? null : new ForeignWindows(values), validUntil: firstExpiry(records) };
     });
   }
 
-  async #refreshed<T>(cache: Lru<Cached<T>>, key: string, fresh: boolean, load: () => Promise<T>): Promise<T> {
+  async #refreshed<T>(cache: Lru<Cached<T>>, key: string, fresh: boolean, load: () => Promise<Loaded<T>>): Promise<T> {
     const now = this.#deps.now();
     const known = cache.get(key);
     if (!fresh && known !== undefined && now - known.at < REFRESH_MS) return known.value;
     const generation = await this.#deps.store.canaryGeneration();
-    const value = known?.generation === generation ? known.value : await load();
-    cache.set(key, { generation, at: now, value });
-    return value;
+    const current = known !== undefined && known.generation === generation && now < known.validUntil;
+    const loaded = current ? known : await load();
+    cache.set(key, { value: loaded.value, validUntil: loaded.validUntil, generation, at: now });
+    return loaded.value;
   }
 
   #compile(tokens: readonly CanaryToken[], depth: 'full' | 'basic'): NeedleSet {
@@ -165,4 +172,21 @@ export class Canaries {
 
 function aad(tenant: string): string {
   return `canary/${tenant}`;
+}
+
+function bytesOf(tokens: readonly CanaryToken[]): number {
+  return tokens.reduce((sum, { value }) => sum + Buffer.byteLength(value, 'utf8'), 0);
+}
+
+/** The first tokens that together are no larger than `max`. */
+function withinBytes(tokens: readonly CanaryToken[], max: number): CanaryToken[] {
+  let left = max;
+  return tokens.filter((token) => {
+    left -= bytesOf([token]);
+    return left >= 0;
+  });
+}
+
+function firstExpiry(records: readonly CanaryRecord[]): number {
+  return records.reduce((first, { expiresAt }) => Math.min(first, expiresAt), Number.POSITIVE_INFINITY);
 }

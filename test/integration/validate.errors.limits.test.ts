@@ -159,7 +159,7 @@ describe('a wrong /validate body', () => {
     [{ prompt: 'x', opts: { truth: 'maybe' } }, '/opts/truth', 'expected malicious or benign'],
     [{ prompt: 'x', canaryToken: 1 }, '/canaryToken', 'expected a string'],
     [{ prompt: 'x', canaryToken: 'ab-' }, '/canaryToken', 'expected at least 4 letters or digits'],
-    [{ prompt: 'x', canaryToken: 'a'.repeat(257) }, '/canaryToken', 'expected at most 256 characters'],
+    [{ prompt: 'x', canaryToken: 'a'.repeat(129) }, '/canaryToken', 'expected at most 128 characters'],
   ])('%j names the place and what was expected', async (body, pointer, expected) => {
     const { status, json } = await app.post('/validate', body);
     expect(status).toBe(400);

@@ -7,7 +7,8 @@ import { invalid } from '../../wire/chatRequest.ts';
 import type { JsonNode, JsonObject } from '../../wire/json.ts';
 import { pointerKey } from '../../wire/json.ts';
 
-const CANARY_CHARS_MAX = 256;
+/** Characters of one canary that a caller chooses. */
+const CANARY_CHARS_MAX = 128;
 
 const text = z.string('expected a string');
 const flag = z.boolean('expected a boolean');

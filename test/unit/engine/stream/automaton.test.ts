@@ -41,5 +41,5 @@ it('knows the longest suffix that occurs in a needle, and every completed window
 it('needs at most twice as many states as the needles have symbols', () => {
   const list = symbols(500);
   const automaton = new SubstringAutomaton([{ symbols: Uint8Array.from(list), window: 10 }], WIDTH);
-  expect(automaton.link.length).toBeLessThanOrEqual(2 * 500 + 2);
+  expect(automaton.states).toBeLessThanOrEqual(2 * 500 + 2);
 });
