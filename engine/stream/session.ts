@@ -47,6 +47,8 @@ export interface OutputVerdict {
 
 export type OutputGuard = 'canary' | 'control-tokens';
 
+/** A letter that is part of no needle and ends every match. */
+const LEAF_BREAK = '\u4e00';
 /** Leaves whose last value is remembered; a provider that invents names only costs itself the short cut. */
 const LEAVES_REMEMBERED_MAX = 1024;
 
@@ -64,6 +66,9 @@ export class OutputSession {
   readonly #states: Record<OutputGuard, ScannerState>;
   #action: Action = 'pass';
   #unavailable = false;
+  /** Reads every leaf, one after the other. */
+  #leaves: Channel | null = null;
+  #leafName = '';
   #foreign = false;
   #overflown = false;
   #read = 0;
@@ -89,7 +94,7 @@ export class OutputSession {
         this.#exceeded(name);
         return;
       }
-      channel = this.#open(name, kind);
+      channel = this.#open(() => name, kind);
       this.#channels.set(name, channel);
       this.#options.receipt.seen++;
       this.#options.receipt.scanned++;
@@ -112,10 +117,11 @@ export class OutputSession {
       this.#options.receipt.seen++;
       this.#options.receipt.scanned++;
     }
-    const channel = this.#open(name, 'meta');
+    this.#leaves ??= this.#open(() => this.#leafName, 'meta');
+    this.#leafName = name;
     this.#read += text.length;
-    channel.push(text);
-    channel.end();
+    // All leaves share one channel, which costs more to make than most leaves to read; nothing matches across the break.
+    this.#leaves.push(text + LEAF_BREAK);
   }
 
   /** Characters of the channel, from its start, that may be released. */
@@ -158,6 +164,7 @@ export class OutputSession {
     if (!this.#ended) {
       this.#ended = true;
       for (const channel of this.#channels.values()) channel.end();
+      this.#leaves?.end();
       Object.assign(this.#options.receipt.scanners, this.#states);
       this.#options.receipt.engineMicros = Math.round(this.#options.receipt.engineMicros);
     }
@@ -172,7 +179,7 @@ export class OutputSession {
     };
   }
 
-  #open(name: string, kind: ChannelKind): Channel {
+  #open(name: () => string, kind: ChannelKind): Channel {
     const { policy, limits, sets, foreign, control } = this.#options;
     const { canary, controlTokens } = policy.output;
     return new Channel({
@@ -183,8 +190,8 @@ export class OutputSession {
       control: controlTokens.enabled && kind !== 'meta' ? control : null,
       rewriteCanary: canary.action === 'sanitize',
       rewriteControl: controlTokens.action === 'sanitize',
-      onCanary: (hit) => this.#onCanary(name, hit),
-      onPiece: (piece) => this.#onPiece(name, piece),
+      onCanary: (hit) => this.#onCanary(name(), hit),
+      onPiece: (piece) => this.#onPiece(name(), piece),
       onWindow: () => {
         if (canary.action === 'block') this.#raise('block');
       },
@@ -193,7 +200,7 @@ export class OutputSession {
         this.#raise('block');
       },
       onControl: (hit) => this.#onControl(hit.family, hit.name),
-      onExceeded: () => this.#exceeded(name),
+      onExceeded: () => this.#exceeded(name()),
       onFailure: (guard, error) => {
         const { failureMode } = guard === 'canary' ? canary : controlTokens;
         this.#failures.push({ guard, error });

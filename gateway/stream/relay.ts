@@ -34,6 +34,8 @@ export type RelayOutcome =
   | { readonly kind: 'refused'; readonly error: GatewayError }
   | { readonly kind: 'provider_refused'; readonly head: UpstreamHead; readonly body: Buffer };
 
+/** How long a provider may take to end its stream after `[DONE]`. */
+const PROVIDER_END_MS = 1_000;
 const KEEP_ALIVE = ': keep-alive\n\n';
 
 /** Runs one stream. Throws `ClientGone` when the client leaves; the provider is aborted then. */
@@ -73,6 +75,7 @@ class Relay {
   #writeTimer: NodeJS.Timeout | null = null;
   readonly #keepAlive: NodeJS.Timeout;
   #pauseTimer: NodeJS.Timeout | null = null;
+  #endTimer: NodeJS.Timeout | null = null;
 
   constructor(
     upstream: UpstreamClient,
@@ -99,8 +102,14 @@ class Relay {
     this.#call = upstream.call(request, {
       onHead: (head) => this.#onHead(head),
       onData: (chunk) => this.#onData(chunk),
-      onEnd: () => this.#onEnd(),
-      onError: (error) => this.#fail(error),
+      onEnd: () => {
+        this.#onProviderEnd();
+        this.#onEnd();
+      },
+      onError: (error) => {
+        this.#onProviderEnd();
+        this.#fail(error);
+      },
     });
   }
 
@@ -202,7 +211,7 @@ class Relay {
       if (closing !== null) outgoing.write(`: ${closing()}\n\n`);
       outgoing.end();
       this.#resolve(this.#stream.endedInError ? { kind: 'stopped', code: 'upstream_error' } : { kind: 'complete' });
-    });
+    }, 'let end');
   }
 
   /** The answer may not go on. What is held is dropped, the provider is aborted. */
@@ -269,7 +278,7 @@ class Relay {
   }
 
   /** Exactly once: nothing is read or written after it but what `action` does. */
-  #settle(action: () => void): void {
+  #settle(action: () => void, provider: 'abort' | 'let end' = 'abort'): void {
     if (this.#settled) return;
     this.#settled = true;
     clearInterval(this.#keepAlive);
@@ -277,7 +286,19 @@ class Relay {
     if (this.#writeTimer !== null) clearTimeout(this.#writeTimer);
     this.#exchange.gone.removeEventListener('abort', this.#onGone);
     this.#parser.stop();
-    this.#call.abort();
+    if (provider === 'abort') this.#call.abort();
+    else this.#letEnd();
     action();
+  }
+
+  /** A complete answer's connection can serve the next one, once the provider has ended it; what it still says is dropped. */
+  #letEnd(): void {
+    this.#endTimer = setTimeout(() => this.#call.abort(), PROVIDER_END_MS);
+    this.#endTimer.unref();
+    this.#call.resume();
+  }
+
+  #onProviderEnd(): void {
+    if (this.#endTimer !== null) clearTimeout(this.#endTimer);
   }
 }

@@ -30,10 +30,12 @@ export async function chatCompletions(deps: Deps, exchange: Exchange): Promise<v
 export async function openSession(deps: Deps, caller: Caller, tokens: readonly string[]): Promise<OutputSession> {
   const own = deps.canaries.own(tokens);
   const live = await deps.canaries.live(caller.tenant, caller.policy, false);
-  const sets = own === null ? [live.set] : [own, live.set];
+  // A prompt's own canaries are live ones too; nothing is read twice for them.
+  const others = live.set.tokens.some(({ id }) => !own?.tokens.some((token) => token.id === id));
+  const sets = [...(own === null ? [] : [own]), ...(others ? [live.set] : [])];
   return deps.engine.openOutput({
     policy: caller.policy,
-    sets: sets.filter((set) => set.tokens.length > 0),
+    sets,
     foreign: await deps.canaries.foreign(caller.tenant),
     evicted: live.evicted,
   });
