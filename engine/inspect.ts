@@ -100,8 +100,9 @@ class Inspection {
       try {
         const provenance = provenanceOf(segment.role);
         const result = scanner.scan({ segment, index, provenance, views, level: policy.level });
-        evidence.push(...result.evidence);
-        edits.push(...result.edits);
+        // One by one: a hostile text may have more findings than an argument list can hold.
+        for (const one of result.evidence) evidence.push(one);
+        for (const edit of result.edits) edits.push(edit);
       } catch (error) {
         this.#fail(scanner, error);
       }

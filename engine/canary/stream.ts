@@ -173,6 +173,12 @@ export class CanaryStream {
     if (this.#length - this.safeEnd > this.#options.rawHoldMax) this.#overCap();
   }
 
+  /** Releases what is held without forgetting it: text that follows still completes a match, which then blocks. */
+  flush(): void {
+    if (this.#level.hasOpenHit()) this.#level.end();
+    this.#floor = this.#length;
+  }
+
   /** No more text comes: what was only possible is no longer. */
   end(): void {
     this.#level.end();

@@ -52,11 +52,12 @@ export function checkMime(expected: string, text: string, parse: (text: string) 
 function protoKey(root: Tree): number {
   const stack: Tree[] = [root];
   for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
-    if (node.kind === 'array') stack.push(...node.items.slice().reverse());
+    // One by one: a list may be longer than an argument list can be.
+    if (node.kind === 'array') for (const item of node.items.slice().reverse()) stack.push(item);
     if (node.kind !== 'object') continue;
     const proto = node.entries.get('__proto__');
     if (proto !== undefined) return proto.start;
-    stack.push(...[...node.entries.values()].reverse());
+    for (const value of [...node.entries.values()].reverse()) stack.push(value);
   }
   return -1;
 }

@@ -42,6 +42,8 @@ export class Channel {
   readonly #options: ChannelOptions;
   #canary: CanaryStream | null;
   #control: ControlStream | null;
+  /** Where the control stream began to read. */
+  #controlStart = 0;
   readonly #foreign: ForeignStream | null;
   readonly #late: LateStage | null;
   /** Raw text from `#tailStart` on: what edits may still need. */
@@ -87,32 +89,36 @@ export class Channel {
     this.#ended = true;
     this.#run((step) => step.end());
     this.#trim();
+    this.#runLate((late) => late.end());
+  }
+
+  /** Releases what is held, because the text seems complete. What follows nevertheless is read as its continuation. */
+  flush(): void {
+    if (this.#ended) return;
+    this.#run((step) => ('flush' in step ? step.flush() : step.end()));
+    this.#control =
+      this.#control === null ? null : (this.#options.control?.open(this.#options.limits.holdRawCharsMax) ?? null);
+    this.#controlStart = this.length;
+    this.#trim();
   }
 
   get safeEnd(): number {
     if (this.#ended) return this.length;
-    return Math.min(this.#canary?.safeEnd ?? this.length, this.#control?.safeEnd ?? this.length);
+    const control = this.#control === null ? this.length : this.#controlStart + this.#control.safeEnd;
+    return Math.min(this.#canary?.safeEnd ?? this.length, control);
   }
 
   /** `text` is `[from, to)` of the channel. Null when nothing in it changes. */
   rewrite(from: number, to: number, text: string): string | null {
     const edits = this.#edits.filter((edit) => edit.start < to && edit.end > from);
     this.#edits = this.#edits.filter((edit) => edit.end > to);
-    if (edits.length === 0) return null;
-    let result = '';
-    let at = from;
-    for (const edit of edits) {
-      if (edit.start >= from) result += text.slice(at - from, edit.start - from) + edit.text;
-      at = Math.min(to, edit.end);
-    }
-    return result + text.slice(at - from);
+    return edits.length === 0 ? null : edited(text, from, edits);
   }
 
   /** One failing guard must not take the other with it, nor pass unseen. */
-  #run(step: (reader: { push(text: string): void; end(): void }) => void): void {
+  #run(step: (reader: CanaryStream | ControlStream) => void): void {
     try {
       if (this.#canary !== null) step(this.#canary);
-      if (this.#late !== null) this.#runLate(this.#late, step);
     } catch (error) {
       this.#canary = null;
       this.#options.onFailure('canary', error);
@@ -120,7 +126,9 @@ export class Channel {
     try {
       if (this.#control !== null) {
         step(this.#control);
-        for (const hit of this.#control.takeHits()) this.#onControl(hit);
+        for (const { start, end, ...hit } of this.#control.takeHits()) {
+          this.#onControl({ ...hit, start: start + this.#controlStart, end: end + this.#controlStart });
+        }
       }
     } catch (error) {
       this.#control = null;
@@ -128,14 +136,20 @@ export class Channel {
     }
   }
 
-  #runLate(late: LateStage, step: (reader: { push(text: string): void; end(): void }) => void): void {
-    const found = late.found;
-    const exceeded = late.exceeded;
-    step(late);
-    if (late.found && !found) {
+  #runLate(step: (late: LateStage) => void): void {
+    if (this.#late === null || this.#canary === null) return;
+    const { found, exceeded } = this.#late;
+    try {
+      step(this.#late);
+    } catch (error) {
+      this.#canary = null;
+      this.#options.onFailure('canary', error);
+      return;
+    }
+    if (this.#late.found && !found) {
       this.#options.onCanary({ tokenId: '', kind: 'fragment', encoding: 'decoded', start: null, end: null });
     }
-    if (late.exceeded && !exceeded) this.#options.onExceeded();
+    if (this.#late.exceeded && !exceeded) this.#options.onExceeded();
   }
 
   #onCanary(hit: CanaryHit): void {
@@ -177,9 +191,26 @@ export class Channel {
   }
 
   #trim(): void {
+    const from = this.#tailStart;
     const keep = this.safeEnd;
-    if (keep <= this.#tailStart) return;
-    this.#tail = this.#tail.slice(keep - this.#tailStart);
+    if (keep <= from) return;
+    const released = this.#tail.slice(0, keep - from);
+    this.#tail = this.#tail.slice(keep - from);
     this.#tailStart = keep;
+    // The second stage reads what is released, so that what was cut already is not found once more.
+    const edits = this.#edits.filter((edit) => edit.start < keep && edit.end > from);
+    this.#runLate((late) => late.push(edits.length === 0 ? released : edited(released, from, edits)));
   }
+}
+
+/** Applies edits, in order, to a text that stands at `from`; of one that began before it only the rest is cut. */
+function edited(text: string, from: number, edits: readonly Edit[]): string {
+  const to = from + text.length;
+  let result = '';
+  let at = from;
+  for (const edit of edits) {
+    if (edit.start >= from) result += text.slice(at - from, edit.start - from) + edit.text;
+    at = Math.min(to, edit.end);
+  }
+  return result + text.slice(at - from);
 }

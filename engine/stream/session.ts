@@ -71,6 +71,7 @@ export class OutputSession {
   #leafName = '';
   #foreign = false;
   #overflown = false;
+  readonly #exceededNames = new Set<string>();
   #read = 0;
   #ended = false;
 
@@ -154,9 +155,9 @@ export class OutputSession {
     return this.#action === 'block';
   }
 
-  /** The channels whose names begin so are complete: nothing of them is held any longer. */
-  endChannels(prefix: string): void {
-    for (const [name, channel] of this.#channels) if (name.startsWith(prefix)) channel.end();
+  /** The channels whose names begin so seem complete: nothing of them is held any longer. */
+  flushChannels(prefix: string): void {
+    for (const [name, channel] of this.#channels) if (name.startsWith(prefix)) channel.flush();
   }
 
   /** Decides. Calling it again returns the same. */
@@ -245,8 +246,9 @@ export class OutputSession {
 
   /** A bound was met, so part of the channel was not read. */
   #exceeded(name: string): void {
-    const { skipped } = this.#options.receipt;
-    if (!skipped.some(({ path }) => path === name)) skipped.push({ path: name, reason: 'budget' });
+    if (this.#exceededNames.has(name)) return;
+    this.#exceededNames.add(name);
+    this.#options.receipt.skipped.push({ path: name, reason: 'budget' });
     this.#undecided('canary', this.#options.policy.output.canary.failureMode);
   }
 

@@ -55,7 +55,7 @@ function findStructured(root: Tree, path: string, parse: ParseTree): FoundCall[]
       const below = `${at}/${pointerKey(key)}`;
       // Whatever stands in a list of tool calls is one, also when nothing of it can be read.
       if ((key === 'tool_calls' || key === 'toolCalls') && child.kind === 'array') {
-        found.push(...findGivenCalls(child.items, below, parse));
+        for (const call of findGivenCalls(child.items, below, parse)) found.push(call);
       } else visit(child, below, depth + 1);
     }
   };

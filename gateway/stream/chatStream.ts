@@ -65,13 +65,20 @@ interface Carry {
 const STALLED_FRAMES = 2;
 const DONE = Buffer.from('data: [DONE]\n\n');
 
+interface Choice {
+  finished: boolean;
+  /** Text came after a finish. */
+  goesOn: boolean;
+  readonly openToolCalls: Set<string>;
+}
+
 export class ChatStream {
   readonly #session: OutputSession;
   readonly #limits: ChatStreamLimits;
   readonly #queue: HeldFrame[] = [];
   readonly #carries = new Map<string, Carry>();
   /** Choices that have begun, and whether their finish has been released. */
-  readonly #choices = new Map<number, { finished: boolean; generation: number; openToolCalls: Set<string> }>();
+  readonly #choices = new Map<number, Choice>();
   #heldBytes = 0;
   /** Bytes of the text of each tool channel while frames wait. */
   readonly #toolBytes = new Map<string, number>();
@@ -172,7 +179,9 @@ export class ChatStream {
     const session = this.#session;
     for (const leaf of part.leaves) session.pushLeaf(leaf.name, leaf.text);
     const pieces = part.pieces.map((piece): HeldPiece => {
-      const channel = this.#channelName(piece.choice, piece.channel);
+      const { channel } = piece;
+      const choice = this.#choice(piece.choice);
+      choice.goesOn ||= choice.finished;
       const from = session.length(channel);
       session.push(channel, piece.kind, piece.leaf.value);
       if (piece.kind === 'tool') this.#countTool(channel, piece.leaf.value);
@@ -208,15 +217,11 @@ export class ChatStream {
     this.#toolBytesMost = Math.max(this.#toolBytesMost, bytes);
   }
 
-  #channelName(choice: number, channel: string): string {
-    return `${this.#choice(choice).generation}:${channel}`;
-  }
-
-  #choice(index: number): { finished: boolean; generation: number; openToolCalls: Set<string> } {
+  #choice(index: number): Choice {
     let choice = this.#choices.get(index);
     if (choice === undefined) {
       if (this.#choices.size >= this.#limits.outputChannelsMax) this.#state = 'held_too_much';
-      choice = { finished: false, generation: 0, openToolCalls: new Set() };
+      choice = { finished: false, goesOn: false, openToolCalls: new Set() };
       this.#choices.set(index, choice);
     }
     return choice;
@@ -227,11 +232,11 @@ export class ChatStream {
     // A call is whole when its choice finishes: until then its arguments may go on.
     for (const call of toolCalls) choice.openToolCalls.add(call);
     if (!finished) return;
-    this.#session.endChannels(`${choice.generation}:${index}/`);
-    choice.openToolCalls.clear();
     choice.finished = true;
-    // Text after a finish is a new beginning: it is read with fresh channels, never waved through.
-    choice.generation++;
+    // Some providers name a reason in every chunk: once text has come after a finish, only the end of all is one.
+    if (choice.goesOn) return;
+    this.#session.flushChannels(`${index}/`);
+    choice.openToolCalls.clear();
   }
 
   #release(): void {

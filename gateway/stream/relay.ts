@@ -199,7 +199,7 @@ class Relay {
     this.#pauseTimer = setTimeout(() => {
       if (this.#settled || this.#stream.state !== 'open') return;
       this.#stream.onPause();
-      this.#write();
+      this.#advance();
     }, this.#options.holdFlushMs);
     this.#pauseTimer.unref();
   }

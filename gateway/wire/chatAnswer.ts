@@ -3,7 +3,7 @@
  * that comes whole. Nothing is left out, so a field nobody knows is inspected too.
  */
 import type { ChannelKind } from '../../engine/stream/channel.ts';
-import { eachString, type JsonNode, type JsonObject, type JsonString, member } from './json.ts';
+import { eachKey, eachString, type JsonNode, type JsonObject, type JsonString, member } from './json.ts';
 
 /** A string that continues a channel. */
 export interface Piece {
@@ -39,6 +39,8 @@ export interface AnswerPart {
 
 /** Members of a tool call or a delta that name things and carry no text. */
 const STRUCTURAL = new Set(['id', 'type', 'role', 'tool_call_id', 'index', 'object']);
+/** Members of a choice that say how it ended. */
+const ENDINGS = new Set(['finish_reason', 'native_finish_reason', 'stop_reason']);
 /** Keys shorter than a canary window cannot carry one. */
 const KEY_CHARS_MIN = 10;
 
@@ -72,10 +74,11 @@ class Reader {
     const base = `${index}`;
     const toolCalls: string[] = [];
     for (const [key, value] of node.entries) {
-      if ((key === 'delta' || key === 'message') && value.kind === 'object')
-        this.#message(value, index, base, toolCalls);
-      else if (key === 'text' && value.kind === 'string') this.#piece(index, `${base}/content`, 'text', value);
+      // Names of their own, since a choice that has both would otherwise mix two texts.
+      if (key === 'delta' && value.kind === 'object') this.#message(value, index, base, toolCalls);
+      else if (key === 'message' && value.kind === 'object') this.#message(value, index, `${base}/message`, toolCalls);
       else if (key === 'logprobs') this.#logprobs(value, index, base);
+      else if (value.kind === 'string' && !ENDINGS.has(key)) this.#piece(index, `${base}/choice/${key}`, 'text', value);
       else this.leaves(value, `/choices/${base}/${key}`);
     }
     const reason = member(node, 'finish_reason');
@@ -120,11 +123,14 @@ class Reader {
     }
   }
 
-  /** Lists of parts and whatever else is nested: the texts of each place go on from chunk to chunk. */
+  /**
+   * Lists of parts and whatever else is nested. The texts of all parts are one text to a client; other strings go on at
+   * their place from chunk to chunk.
+   */
   #parts(node: JsonNode, choice: number, prefix: string): void {
     eachString(node, prefix, (leaf, path, key) => {
       if (STRUCTURAL.has(key)) this.result.leaves.push({ name: path, text: leaf.value });
-      else this.#piece(choice, path, 'text', leaf);
+      else this.#piece(choice, key === 'text' ? prefix : path, 'text', leaf);
     });
   }
 
@@ -145,7 +151,8 @@ class Reader {
   }
 
   #logprobEntry(entry: JsonNode, choice: number, prefix: string): void {
-    const token = member(entry, 'token');
+    // Legacy completions list bare tokens.
+    const token = entry.kind === 'string' ? entry : member(entry, 'token');
     if (token?.kind === 'string') this.#piece(choice, prefix, 'meta', token);
     eachString(entry, prefix, (leaf, path) => {
       if (leaf !== token) this.result.leaves.push({ name: path, text: leaf.value });
@@ -160,15 +167,7 @@ class Reader {
 
   /** Long keys are text as well. */
   keys(root: JsonNode): void {
-    const stack: JsonNode[] = [root];
-    for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
-      if (node.kind === 'array') stack.push(...node.items);
-      if (node.kind !== 'object') continue;
-      for (const [key, value] of node.entries) {
-        if (key.length >= KEY_CHARS_MIN) this.result.leaves.push({ name: `key ${key}`, text: key });
-        if (value.kind === 'object' || value.kind === 'array') stack.push(value);
-      }
-    }
+    eachKey(root, KEY_CHARS_MIN, (key) => this.result.leaves.push({ name: `key ${key}`, text: key }));
   }
 
   #piece(choice: number, channel: string, kind: ChannelKind, leaf: JsonString): void {

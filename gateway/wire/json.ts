@@ -262,6 +262,20 @@ export function eachString(
   }
 }
 
+/** Visits every key of at least `charsMin` characters below a node, without recursion. */
+export function eachKey(root: JsonNode, charsMin: number, visit: (key: string) => void): void {
+  const stack: JsonNode[] = [root];
+  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+    // One by one: a list may be longer than an argument list can be.
+    if (node.kind === 'array') for (const item of node.items) stack.push(item);
+    if (node.kind !== 'object') continue;
+    for (const [key, value] of node.entries) {
+      if (key.length >= charsMin) visit(key);
+      if (value.kind === 'object' || value.kind === 'array') stack.push(value);
+    }
+  }
+}
+
 /** Replaces a range of the source. */
 export interface Splice {
   readonly start: number;

@@ -6,6 +6,7 @@ import type { WholeAnswer } from '../../upstream/collect.ts';
 import { readChatAnswer } from '../../wire/chatAnswer.ts';
 import {
   applySplices,
+  eachKey,
   eachString,
   JsonError,
   type JsonNode,
@@ -85,15 +86,7 @@ function errorObject(status: number, text: string | null): string {
 /** Every string and every key of a document. */
 function readAll(session: OutputSession, root: JsonNode): void {
   eachString(root, '', (leaf, path) => session.pushLeaf(path, leaf.value));
-  const stack: JsonNode[] = [root];
-  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
-    if (node.kind === 'array') stack.push(...node.items);
-    if (node.kind !== 'object') continue;
-    for (const [key, value] of node.entries) {
-      session.pushLeaf(`key ${key}`, key);
-      stack.push(value);
-    }
-  }
+  eachKey(root, 1, (key) => session.pushLeaf(`key ${key}`, key));
 }
 
 function conclude(session: OutputSession): void {

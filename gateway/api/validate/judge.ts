@@ -196,7 +196,9 @@ function locate(read: ReadSource, { verdict, first }: Place): Located[] {
       if (list === undefined) known.set(one.finding.ruleId, [one]);
       else list.push(one);
     }
-    located.push(...distinct(said).filter((one) => !overlapsOne(known.get(one.finding.ruleId) ?? [], one)));
+    for (const one of distinct(said)) {
+      if (!overlapsOne(known.get(one.finding.ruleId) ?? [], one)) located.push(one);
+    }
   }
   return located.sort((a, b) => a.start - b.start || a.end - b.end);
 }
