@@ -60,6 +60,7 @@ class Inspection {
   readonly #failed = new Set<Scanner>();
   readonly #unavailable = new Set<string>();
   readonly #failures: GuardFailure[] = [];
+  #joinedExceeded = false;
 
   constructor(segments: readonly Segment[], options: InspectOptions) {
     this.#segments = segments;
@@ -119,21 +120,42 @@ class Inspection {
     if (closed) this.#unavailable.add(scanner.name);
   }
 
-  /** Evidence that only appears when the texts are read together counts for every source that it touches. */
+  /**
+   * Evidence that only appears when texts are read together counts for every source that it touches. They are read in
+   * three ways: all of them, only what is said, and only what each role says.
+   */
   #joined(sources: ReadonlyMap<number, Source>): void {
-    const joined = joinUntrusted(this.#segments, [...sources.keys()]);
-    if (joined === null) return;
-    const { views } = buildViews(joined.text, this.#options.limits);
-    const roles = new Set([...sources.keys()].map((index) => (this.#segments[index] as Segment).role));
+    const all = [...sources.keys()];
+    const said = all.filter((index) => this.#segments[index]?.aside !== true);
+    const roles = [...new Set(said.map((index) => this.#segments[index]?.role))];
+    const groups = [all, said, ...roles.map((role) => said.filter((index) => this.#segments[index]?.role === role))];
     const seen = new Set<string>();
+    const known = new Set<string>();
+    for (const group of groups) {
+      const key = group.join(' ');
+      if (known.has(key)) continue;
+      known.add(key);
+      this.#joinedGroup(sources, group, seen);
+    }
+  }
+
+  #joinedGroup(sources: ReadonlyMap<number, Source>, group: readonly number[], seen: Set<string>): void {
+    const joined = joinUntrusted(this.#segments, group);
+    if (joined === null) return;
+    const { views, exceeded } = buildViews(joined.text, this.#options.limits);
+    if (exceeded.length > 0 && !group.some((index) => sources.get(index)?.exceeded)) {
+      this.#joinedExceeded = true;
+      this.#options.receipt.skipped.push({ path: '(joined)', reason: 'budget' });
+    }
+    const roles = new Set(group.map((index) => (this.#segments[index] as Segment).role));
     for (const role of roles) {
       const segment: Segment = { role, path: '', mime: 'text/plain', text: joined.text, trusted: false };
       for (const { family, finding } of this.#scan(segment, -1, views).evidence) {
         if (finding.span === null) continue;
-        const key = `${finding.ruleId} ${finding.span.start} ${finding.span.end}`;
-        if (seen.has(key)) continue;
-        seen.add(key);
         for (const part of joined.crossing(finding.span)) {
+          const key = `${finding.ruleId} ${part.segment} ${part.span.start} ${part.span.end}`;
+          if (seen.has(key)) continue;
+          seen.add(key);
           const source = sources.get(part.segment) as Source;
           // Half a control token has no escaped form, so its halves are cut like any other split payload.
           const split = { ...finding, segment: part.segment, span: part.span };
@@ -154,6 +176,10 @@ class Inspection {
       verdicts.push({ segment: source.index, action: decided.action, risk: decided.risk });
       action = worst(action, decided.action);
       risk = Math.max(risk, decided.risk);
+    }
+    if (this.#joinedExceeded) {
+      action = onExceeded(action);
+      risk = liftRisk(risk, action, this.#bands);
     }
     if (this.#unavailable.size > 0) action = 'block';
     return {

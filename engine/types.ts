@@ -26,6 +26,8 @@ export interface Segment {
   readonly text: string;
   /** Trusted text carries canaries and is never scored as an attack. */
   readonly trusted: boolean;
+  /** Stands beside what is said, like a name or an id: texts around it are also read without it. */
+  readonly aside?: boolean;
 }
 
 /** One match. Never carries the matched text. */

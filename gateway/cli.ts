@@ -5,6 +5,7 @@
 import { type Command, CommandError, UsageError } from './cli/command.ts';
 import { complain, print } from './cli/output.ts';
 import { ConfigError } from './config/yaml.ts';
+import { DataDirError } from './dataDir.ts';
 import { EnvError } from './env.ts';
 
 interface Entry {
@@ -81,7 +82,12 @@ function failed(error: unknown, entry: Entry): number {
     complain(`portcullis: ${error.message}\nUsage: portcullis ${entry.usage}`);
     return 2;
   }
-  if (error instanceof CommandError || error instanceof ConfigError || error instanceof EnvError) {
+  if (
+    error instanceof CommandError ||
+    error instanceof ConfigError ||
+    error instanceof EnvError ||
+    error instanceof DataDirError
+  ) {
     complain(`portcullis: ${error.message.replaceAll('\n', '\nportcullis: ')}`);
     return 1;
   }

@@ -3,9 +3,21 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
+/** The data directory cannot be used; the message names it. */
+export class DataDirError extends Error {
+  constructor(message: string, options: ErrorOptions) {
+    super(message, options);
+    this.name = 'DataDirError';
+  }
+}
+
 /** Creates the directory for the owner alone. An existing one is left as the operator made it. */
 export function ensurePrivateDir(dir: string): void {
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new DataDirError(`${dir}: cannot be used as a directory`, { cause });
+  }
 }
 
 /**

@@ -32,7 +32,10 @@ export async function serve(): Promise<void> {
   const demo = env.upstream === null ? await startDemoProvider() : null;
   const upstream = env.upstream ?? { url: demo?.url ?? '', key: null, model: 'demo-chat' };
   const deps = buildDeps({ config, store, secrets, log, metrics, upstream });
-  const listening = await listen(deps, env).catch((cause: NodeJS.ErrnoException) => {
+  const listening = await listen(deps, env).catch(async (cause: NodeJS.ErrnoException) => {
+    // Nothing may keep a process alive that serves nobody.
+    await Promise.all([demo?.close(), deps.upstream.destroy(), store.close()]);
+    metrics.close();
     throw new CommandError(listenProblem(env, cause));
   });
   const sweeper = setInterval(() => sweep(store, log), SWEEP_MS);

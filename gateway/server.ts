@@ -79,7 +79,12 @@ export async function listen(deps: Deps, options: ListenOptions): Promise<Listen
   const admin = createServer(getRequestListener(buildAdminApp(deps).fetch, { overrideGlobalObjects: false }));
   const closeUnused = watchUnused(data);
   await open(data, options.port, options.host);
-  await open(admin, options.adminPort, options.adminHost);
+  await open(admin, options.adminPort, options.adminHost).catch((error: unknown) => {
+    // Half a server would serve without anybody being able to watch or stop it.
+    data.close();
+    data.closeAllConnections();
+    throw error;
+  });
   return {
     port: (data.address() as AddressInfo).port,
     adminPort: (admin.address() as AddressInfo).port,

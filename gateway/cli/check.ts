@@ -43,10 +43,18 @@ export const checkText: Command = async (argv) => {
   return action === 'pass' ? 0 : 1;
 };
 
+/** One word with a slash in it or a file's ending. */
+const LOOKS_LIKE_PATH = /^(?:\S*\/\S*|\S+\.[a-z]{1,5})$/i;
+
 /** A path that exists is read, anything else is the text itself. */
 function readText(argument: string, bytesMax: number): string {
   const file = argument === '-' ? 0 : argument;
-  if (file !== 0 && statSync(file, { throwIfNoEntry: false })?.isFile() !== true) return argument;
+  if (file !== 0 && statSync(file, { throwIfNoEntry: false })?.isFile() !== true) {
+    // A mistyped file name must not pass as a harmless text.
+    if (LOOKS_LIKE_PATH.test(argument))
+      throw new CommandError(`there is no file ${argument}; use - to read text from stdin`);
+    return argument;
+  }
   const bytes = readFileSync(file);
   if (bytes.length > bytesMax) throw new CommandError(`the text is larger than ${bytesMax} bytes`);
   return bytes.toString('utf8');

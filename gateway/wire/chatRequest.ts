@@ -7,6 +7,7 @@ import type { Carrier } from '../../engine/canary/derive.ts';
 import type { Role, Segment } from '../../engine/types.ts';
 import { GatewayError } from '../errors.ts';
 import {
+  eachKey,
   eachString,
   JsonError,
   type JsonNode,
@@ -18,7 +19,8 @@ import {
 } from './json.ts';
 
 export interface ChatSegment extends Segment {
-  readonly leaf: JsonString;
+  /** Null for keys, which are read and cannot be rewritten. */
+  readonly leaf: JsonString | null;
 }
 
 export interface ChatRequest {
@@ -43,8 +45,6 @@ const NOT_READ = new Set([
   'user',
   'metadata',
   'service_tier',
-  'reasoning_effort',
-  'verbosity',
   'safety_identifier',
   'prompt_cache_key',
   'prompt_cache_retention',
@@ -54,11 +54,18 @@ const NOT_READ = new Set([
   'encoding_format',
 ]);
 
-/** Names and references inside messages, not text. */
-const STRUCTURAL = new Set(['role', 'type', 'id', 'tool_call_id', 'detail', 'format', 'file_id']);
-
-/** Members whose strings are content of another kind. */
-const BINARY = new Set(['image_url', 'input_audio', 'file']);
+/** A role is a name: templates print it beside their control tokens. */
+const ROLE = /^[A-Za-z][A-Za-z0-9_-]{0,31}$/;
+/** What a `type` looks like; anything else under that key is read as text. */
+const TYPE = /^[a-z][a-z0-9_]{0,31}$/;
+/** Parts of a content list whose strings are content of another kind. */
+const BINARY = /^\/messages\/\d+\/content\/\d+\/(?:image_url|input_audio|file)(?:\/(?:url|data|file_data|file_id))?$/;
+/** Data URLs and files that hold text are text. */
+const TEXT_DATA = /^data:(?:text\/|application\/(?:json|xml|yaml))/i;
+/** Where a message says something: its content, and the texts in a list of parts. */
+const CONTENT = /^\/messages\/\d+\/content(?:\/\d+\/text)?$/;
+/** Keys from this length on can say something; property names of a schema reach the model like its texts. */
+const KEY_CHARS_MIN = 9;
 
 /** Reads and checks a body. Throws `GatewayError` with the JSON pointer of the problem. */
 export function readChatRequest(source: string, limits: { depthMax: number; leafBytesMax: number }): ChatRequest {
@@ -117,56 +124,62 @@ class Reader {
     if (node.kind !== 'object') throw invalid(path, 'expected a message object');
     const named = stringMember(node, 'role');
     if (named === null) throw invalid(`${path}/role`, 'expected a string');
+    if (!ROLE.test(named)) throw invalid(`${path}/role`, 'expected a role name');
     checkContent(member(node, 'content'), `${path}/content`);
     const role = roleOf(named);
     const carrier = role === 'system' || role === 'developer' ? role : null;
     for (const [key, value] of node.entries) {
-      if (STRUCTURAL.has(key)) continue;
-      const content = key === 'content';
+      if (key === 'role') continue;
       this.#strings(value, `${path}/${key}`, role, (leaf) => {
-        // Only what a system message says is the operator's word; its name field is not a place for a canary.
-        if (!content || carrier === null || this.result.carriers.length >= CARRIERS_MAX) return;
+        // Only what a system message says is the operator's word; its other members are no place for a canary.
+        if (carrier === null || this.result.carriers.length >= CARRIERS_MAX) return;
         if (leaf.value.trim() !== '') this.result.carriers.push({ carrier, leaf });
       });
     }
+    this.#keys(node, path, role);
   }
 
   /** Tool definitions, schemas, and whatever members future APIs bring. */
   other(key: string, node: JsonNode): void {
     const role: Role = key === 'tools' || key === 'functions' ? 'tool' : key === 'documents' ? 'document' : 'user';
     this.#strings(node, `/${key}`, role, () => {});
+    this.#keys(node, `/${key}`, role);
   }
 
-  #strings(node: JsonNode, path: string, role: Role, onText: (leaf: JsonString) => void): void {
-    let binary: string | null = null;
+  /** Long keys, as one text that can stop a request and cannot be rewritten. */
+  #keys(node: JsonNode, path: string, role: Role): void {
+    const keys: string[] = [];
+    eachKey(node, KEY_CHARS_MIN, (key) => keys.push(key));
+    if (keys.length > 0) this.#segment(keys.join('\n'), `${path}#keys`, role, null);
+  }
+
+  #strings(node: JsonNode, path: string, role: Role, onContent: (leaf: JsonString) => void): void {
+    let binary = '';
     eachString(node, path, (leaf, at, key) => {
-      if (STRUCTURAL.has(key)) return;
-      const part = binaryPart(at);
-      if (part !== null) {
-        if (part !== binary) this.result.binary.push(part);
+      if (leaf.value === '' || (key === 'type' && TYPE.test(leaf.value))) return;
+      const part = BINARY.test(at) && !TEXT_DATA.test(leaf.value) ? at.split('/').slice(0, 6).join('/') : null;
+      if (part === null) {
+        this.#segment(leaf.value, at, role, leaf);
+        if (CONTENT.test(at)) onContent(leaf);
+      } else if (part !== binary) {
+        this.result.binary.push(part);
         binary = part;
-        return;
       }
-      if (leaf.value === '') return;
-      // A UTF-16 unit is at most three bytes of UTF-8, so short texts need no count.
-      if (leaf.value.length * 3 > this.#leafBytesMax && Buffer.byteLength(leaf.value, 'utf8') > this.#leafBytesMax) {
-        throw new GatewayError('request_too_large', {
-          message: `A text is larger than ${this.#leafBytesMax} bytes.`,
-          param: at,
-        });
-      }
-      const trusted = role === 'system' || role === 'developer';
-      this.result.segments.push({ role, path: at, mime: 'text/plain', text: leaf.value, trusted, leaf });
-      onText(leaf);
     });
   }
-}
 
-/** The pointer of the image, audio or file part that a string belongs to. */
-function binaryPart(pointer: string): string | null {
-  const keys = pointer.split('/');
-  const index = keys.findIndex((key) => BINARY.has(key));
-  return index === -1 ? null : keys.slice(0, index + 1).join('/');
+  #segment(text: string, path: string, role: Role, leaf: JsonString | null): void {
+    // A UTF-16 unit is at most three bytes of UTF-8, so short texts need no count.
+    if (text.length * 3 > this.#leafBytesMax && Buffer.byteLength(text, 'utf8') > this.#leafBytesMax) {
+      throw new GatewayError('request_too_large', {
+        message: `A text is larger than ${this.#leafBytesMax} bytes.`,
+        param: path,
+      });
+    }
+    const trusted = role === 'system' || role === 'developer';
+    const aside = !CONTENT.test(path);
+    this.result.segments.push({ role, path, mime: 'text/plain', text, trusted, leaf, ...(aside && { aside }) });
+  }
 }
 
 function checkContent(node: JsonNode | null, path: string): void {

@@ -197,7 +197,32 @@ describe('channels', () => {
     expect(contentOf(Buffer.from(out), 'reasoning_content')).toBe(reasoning);
   });
 
-  it('read text after a finish as a new beginning', () => {
+  const four = token.match(/.{4}/g) as string[];
+
+  it.each(['stop', 'null'])('stop a token when every chunk names the finish reason %s', (reason) => {
+    const events = four.map((part) => chunk({ content: part }, 0, reason));
+    const { state, text } = run(frameEvents({ events }));
+    expect(state).toBe('blocked');
+    expect(text.length).toBeLessThan(10);
+  });
+
+  it('stop a token spread over content parts, choice members, and delta beside message', () => {
+    const choice = (members: object) => JSON.stringify({ choices: [{ index: 0, ...members, finish_reason: null }] });
+    const part = (text: string) => ({ type: 'text', text });
+    const shapes = {
+      'parts of one delta': [choice({ delta: { content: four.map(part) } })],
+      'parts by delta': four.map((text) => choice({ delta: { content: [part(text)] } })),
+      'a member of the choice': four.map((text) => choice({ reasoning: text })),
+      'a bare delta': four.map((text) => choice({ delta: text })),
+      'delta beside message': four.map((text) => choice({ delta: { content: text }, message: { content: 'filler' } })),
+      'legacy logprobs': four.map((text) => choice({ delta: {}, logprobs: { tokens: [text] } })),
+    };
+    for (const [name, events] of Object.entries(shapes)) {
+      expect.soft(run(frameEvents({ events })).state, name).toBe('blocked');
+    }
+  });
+
+  it('read on after a finish', () => {
     const events = [...contentEvents(['Done.']), chunk({}, 0, 'stop'), ...contentEvents(pieces(token, 4))];
     expect(run(frameEvents({ events })).state).toBe('blocked');
   });
@@ -265,4 +290,12 @@ describe('a provider that pauses', () => {
       expect(final.length, `${form.name}: ${final}`).toBeLessThanOrEqual(LEAD.length + leadOf(form, token));
     }
   });
+});
+
+it('reads a chunk with a list of 300,000 items and an answer of 20,000 parts in linear time', () => {
+  const list = JSON.stringify({ choices: [{ index: 0, delta: { content: 'x' }, list: Array(300_000).fill(0) }] });
+  expect(run(frameEvents({ events: [list, chunk({}, 0, 'stop')] }))).toMatchObject({ state: 'done', text: 'x' });
+  const parts = Array.from({ length: 20_000 }, (_, i) => ({ type: 'text', [`t${i}`]: 'word ' }));
+  const events = [JSON.stringify({ choices: [{ index: 0, delta: { content: parts } }] })];
+  expect(run(frameEvents({ events })).state).toBe('blocked');
 });

@@ -174,6 +174,14 @@ describe('rewriting', () => {
     expect(run(perCharacter(text), sanitising)).toMatchObject({ released: whole.released, action: 'sanitize' });
   });
 
+  it('cuts a token in base64 instead of blocking the answer', () => {
+    const leak = `${PREFIX}${Buffer.from(token).toString('base64')}${SUFFIX}`;
+    const { action, released } = run([leak], sanitising);
+    expect(action).toBe('sanitize');
+    // The last character before the padding holds 2 bits of the token and as many of what follows.
+    expect(released.replace(/\[redacted\].?=?/, '[redacted]')).toBe(`${PREFIX}[redacted]${SUFFIX}`);
+  });
+
   it('redacts every located form completely', () => {
     for (const form of STREAMED_FORMS) {
       const leak = PREFIX + form.of(token) + SUFFIX;

@@ -33,7 +33,9 @@ export async function prepareChat(deps: Deps, caller: Caller, exchange: Exchange
   const splices: Splice[] = [];
   request.segments.forEach((segment, index) => {
     const rewritten = verdict.rewritten[index] ?? null;
-    if (rewritten !== null) splices.push(replaceString(segment.leaf, rewritten));
+    if (rewritten === null) return;
+    if (segment.leaf === null) throw new GatewayError('content_filter');
+    splices.push(replaceString(segment.leaf, rewritten));
   });
   const { tokens, splices: planted } = plant(deps, caller, exchange, request);
   splices.push(...planted);
