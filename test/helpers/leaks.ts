@@ -107,6 +107,9 @@ export const LATE_FORMS: readonly LeakForm[] = [
 
 /** Forms that are known not to be found; the README names them. */
 export const UNCOVERED_FORMS: readonly LeakForm[] = [
+  { name: 'HTML entities, three deep', of: (t) => each(t, (c) => `&amp;amp;#${code(c)};`) },
+  { name: 'base64, reversed', of: (t) => [...bytes(t).toString('base64')].reverse().join('') },
+  { name: 'U+ notation', of: (t) => each(t, (c) => `U+00${hex2(c)} `) },
   { name: 'decimal character codes without markup', of: (t) => each(t, (c) => `${code(c)} `) },
   {
     name: 'digits as words',

@@ -103,6 +103,42 @@ describe('the command line beside a running server', () => {
   });
 });
 
+describe('a port that is taken', () => {
+  it.each(['PORT', 'ADMIN_PORT'])('ends the start with one clear line, for %s', async (name) => {
+    const first = await start();
+    const port = new URL(name === 'PORT' ? first.url : first.adminUrl).port;
+    const env = { PORT: '0', ADMIN_PORT: '0', [name]: port, PORTCULLIS_DATA_DIR: join(dataDir, 'second') };
+    const { code, stderr, stdout } = await shell('node deploy/portcullis.mjs serve', env);
+    expect(code).toBe(1);
+    expect(stderr).toContain('in use; set PORT or ADMIN_PORT to a free one');
+    expect(stdout).not.toContain('listens on');
+  });
+});
+
+describe('a data directory that is a file', () => {
+  it('ends the start with one clear line', async () => {
+    await shell(`touch ${dataDir}/file`);
+    const env = { PORTCULLIS_DATA_DIR: join(dataDir, 'file') };
+    const { code, stderr } = await shell('node deploy/portcullis.mjs serve', env);
+    expect(code).toBe(1);
+    expect(stderr).toContain('file: cannot be used as a directory');
+    expect(stderr).not.toContain('    at ');
+  });
+});
+
+describe('check', () => {
+  it('does not take a mistyped file name for a text', async () => {
+    const env = { PORTCULLIS_DATA_DIR: dataDir };
+    for (const name of ['/nowhere/prompt', 'prompt.txt', 'docs/prompt.md']) {
+      const { code, stdout, stderr } = await shell(`node deploy/portcullis.mjs check ${name}`, env);
+      expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+      expect(stderr).toContain('there is no file');
+    }
+    expect((await shell("node deploy/portcullis.mjs check 'Is this and/or that right?'", env)).code).toBe(0);
+    expect((await shell("echo 'Good morning' | node deploy/portcullis.mjs check -", env)).code).toBe(0);
+  });
+});
+
 describe('a wrong configuration', () => {
   it('names file, path, found and expected, and the process does not start', async () => {
     const file = join(dataDir, 'gateway.yaml');

@@ -70,7 +70,11 @@ describe('a wrong file', () => {
   it.each([
     ['a wrong type', 'limits: { jsonDepthMax: "x" }', 'limits.jsonDepthMax: found "x"; expected number'],
     ['a fraction', 'limits: { jsonDepthMax: 9.5 }', 'limits.jsonDepthMax: found 9.5; expected int'],
-    ['a value out of range', 'limits: { jsonDepthMax: 5 }', 'limits.jsonDepthMax: found 5; expected number of at least 8'],
+    [
+      'a value out of range',
+      'limits: { jsonDepthMax: 5 }',
+      'limits.jsonDepthMax: found 5; expected number of at least 8',
+    ],
     [
       'an unknown key',
       'limits: { jsonDepth: 9 }',
