@@ -17,8 +17,8 @@ import {
   parseJson,
   replaceString,
   type Splice,
-  stringMember,
 } from '../wire/json.ts';
+import { DONE, stoppedFrames } from './endings.ts';
 import { reframe, type SseFrame } from './sse.ts';
 
 export interface ChatStreamLimits {
@@ -63,7 +63,6 @@ interface Carry {
 
 /** Frames per open choice waiting behind a channel that has stopped before its frame is cut. */
 const STALLED_FRAMES = 2;
-const DONE = Buffer.from('data: [DONE]\n\n');
 
 interface Choice {
   finished: boolean;
@@ -149,19 +148,14 @@ export class ChatStream {
     if (this.#state === 'open') this.#finish(false);
   }
 
-  /**
-   * What tells the client that the answer was stopped: a finish for every open choice, the error that SDKs raise, and
-   * the end. `error` false leaves the error out.
-   */
+  /** What tells the client that the answer was stopped; see `stoppedFrames`. */
   blockFrames(errorBody: string, error: boolean): Buffer[] {
     const open = [...this.#choices].filter(([, choice]) => !choice.finished).map(([index]) => index);
-    const frames = (open.length === 0 ? [0] : open).map((index) => reframe(this.#finishChunk(index)));
-    return error ? [...frames, reframe(errorBody), DONE] : [...frames, DONE];
-  }
-
-  /** What tells the client that the provider broke the answer. */
-  failureFrames(errorBody: string): Buffer[] {
-    return [reframe(errorBody), DONE];
+    return stoppedFrames({
+      like: this.#last,
+      choices: open.length === 0 ? [0] : open,
+      errorBody: error ? errorBody : null,
+    });
   }
 
   #parse(frame: SseFrame): { root: JsonNode; part: AnswerPart } | null {
@@ -373,19 +367,6 @@ export class ChatStream {
     this.#flushCarries(() => true);
     this.#out.push(DONE);
     this.#state = 'done';
-  }
-
-  #finishChunk(index: number): string {
-    const chunk: Record<string, unknown> = {
-      id: stringMember(this.#last, 'id') ?? 'chatcmpl-stopped',
-      object: 'chat.completion.chunk',
-    };
-    if (this.#last?.kind === 'object') {
-      const created = this.#last.entries.get('created');
-      chunk.created = created?.kind === 'number' ? created.value : Math.floor(Date.now() / 1000);
-      chunk.model = stringMember(this.#last, 'model') ?? '';
-    }
-    return JSON.stringify({ ...chunk, choices: [{ index, delta: {}, finish_reason: 'content_filter' }] });
   }
 }
 

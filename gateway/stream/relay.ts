@@ -7,6 +7,7 @@ import { type ErrorCode, GatewayError, openaiErrorBody } from '../errors.ts';
 import { ClientGone, type Exchange } from '../http/exchange.ts';
 import type { UpstreamCall, UpstreamClient, UpstreamHead, UpstreamRequest } from '../upstream/client.ts';
 import { ChatStream, type ChatStreamLimits } from './chatStream.ts';
+import { failureFrames } from './endings.ts';
 import { SseError, SseParser } from './sse.ts';
 
 export interface RelayOptions {
@@ -244,7 +245,7 @@ class Relay {
       }
       // Once text is out, what matters is that it is incomplete.
       const shown = error.code === 'upstream_timeout' ? error : new GatewayError('upstream_error', { cause: error });
-      for (const frame of this.#stream.failureFrames(openaiErrorBody(shown))) outgoing.write(frame);
+      for (const frame of failureFrames(openaiErrorBody(shown))) outgoing.write(frame);
       outgoing.end();
       this.#resolve({ kind: 'stopped', code: shown.code });
     });
