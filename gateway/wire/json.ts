@@ -4,6 +4,9 @@
  * edited leaves exactly as it came.
  */
 
+import { applyEdits } from '../../engine/sanitize.ts';
+import type { Edit } from '../../engine/types.ts';
+
 export type JsonNode = JsonString | JsonObject | JsonArray | JsonScalar;
 
 interface Ranged {
@@ -277,23 +280,15 @@ export function eachKey(root: JsonNode, charsMin: number, visit: (key: string) =
 }
 
 /** Replaces a range of the source. */
-export interface Splice {
-  readonly start: number;
-  readonly end: number;
-  readonly text: string;
-}
+export type Splice = Edit;
 
-/** Applies splices that do not overlap. */
+/** Applies splices that do not overlap, in any order. */
 export function applySplices(source: string, splices: readonly Splice[]): string {
   if (splices.length === 0) return source;
-  const sorted = [...splices].sort((a, b) => a.start - b.start || a.end - b.end);
-  let result = '';
-  let at = 0;
-  for (const splice of sorted) {
-    result += source.slice(at, splice.start) + splice.text;
-    at = splice.end;
-  }
-  return result + source.slice(at);
+  return applyEdits(
+    source,
+    [...splices].sort((a, b) => a.start - b.start || a.end - b.end),
+  );
 }
 
 /** Splices that insert decoded text into a string leaf and leave every other byte of its literal alone. */
