@@ -234,8 +234,10 @@ export class ChatStream {
   }
 
   #release(): void {
-    while (this.#queue.length > 0 && this.#mayLeave(this.#queue[0] as HeldFrame)) {
-      const frame = this.#queue.shift() as HeldFrame;
+    // Taken off at once: frame by frame would be quadratic for a long tool call.
+    let leaving = 0;
+    while (leaving < this.#queue.length && this.#mayLeave(this.#queue[leaving] as HeldFrame)) leaving++;
+    for (const frame of this.#queue.splice(0, leaving)) {
       this.#heldBytes -= frame.raw.length;
       this.#flushBefore(frame);
       this.#out.push(this.#render(frame));
@@ -274,8 +276,9 @@ export class ChatStream {
    * gained by it. False when the frame stays whole.
    */
   #cut(reason: 'stalled' | 'pause'): boolean {
-    const [frame, ...later] = this.#queue;
+    const [frame] = this.#queue;
     if (frame === undefined || this.#inOpenCall(frame)) return false;
+    const later = this.#queue.slice(1);
     const held = frame.pieces
       .map((piece) => ({ piece, safe: Math.max(piece.from, this.#session.safeEnd(piece.channel)) }))
       .filter(({ piece, safe }) => piece.to > safe);
@@ -357,8 +360,7 @@ export class ChatStream {
     }
     // Half a tool call that ends in an error must not look like one to run.
     const broken = this.#queue.some((frame) => frame.isError);
-    while (this.#queue.length > 0) {
-      const frame = this.#queue.shift() as HeldFrame;
+    for (const frame of this.#queue.splice(0)) {
       if (broken && this.#inOpenCall(frame)) continue;
       this.#flushBefore(frame);
       this.#out.push(this.#render(frame));

@@ -299,3 +299,14 @@ it('reads a chunk with a list of 300,000 items and an answer of 20,000 parts in 
   const events = [JSON.stringify({ choices: [{ index: 0, delta: { content: parts } }] })];
   expect(run(frameEvents({ events })).state).toBe('blocked');
 });
+
+it('reads a tool call of 60,000 chunks in linear time', () => {
+  const part = chunk({ tool_calls: [{ index: 0, function: { arguments: 'word ' } }] });
+  const events = [...Array.from({ length: 60_000 }, () => part), chunk({}, 0, 'tool_calls')];
+  const limits = { ...config.limits, sseHeldBytesMax: 1 << 28, toolCallBytesMax: 1 << 24 };
+  const stream = new ChatStream(open(token), limits);
+  const parser = new SseParser({ eventBytesMax: 1 << 20 }, (frame) => stream.onFrame(frame));
+  parser.push(Buffer.concat(frameEvents({ events })));
+  expect(stream.state).toBe('done');
+  expect(stream.take()).toHaveLength(60_002);
+});

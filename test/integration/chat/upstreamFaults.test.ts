@@ -51,7 +51,7 @@ beforeAll(async () => {
         toolCallBytesMax: TOOL_BYTES_MAX,
         outputBodyBytesMax: OUTPUT_BYTES_MAX,
       },
-      timeouts: { ...config.timeouts, upstreamHeaderMs: 300, upstreamIdleMs: 300, upstreamTotalMs: 1_500 },
+      timeouts: { ...config.timeouts, upstreamHeaderMs: 300, upstreamIdleMs: 300, upstreamTotalMs: 4_000 },
     }),
   });
 });
