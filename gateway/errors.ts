@@ -93,12 +93,6 @@ export const ERRORS = {
     message: 'The request body must be application/json in UTF-8, not compressed.',
     retry: false,
   },
-  unprocessable: {
-    status: 422,
-    type: 'invalid_request_error',
-    message: 'The request cannot be processed.',
-    retry: false,
-  },
   upgrade_refused: {
     status: 426,
     type: 'invalid_request_error',

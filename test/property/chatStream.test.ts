@@ -310,3 +310,24 @@ it('reads a tool call of 60,000 chunks in linear time', () => {
   expect(stream.state).toBe('done');
   expect(stream.take()).toHaveLength(60_002);
 });
+
+describe('the bounds of what is held', () => {
+  const held = (limits: Partial<typeof config.limits>, events: readonly string[]): string => {
+    const stream = new ChatStream(open(token), { ...config.limits, ...limits });
+    const parser = new SseParser({ eventBytesMax: 1 << 20 }, (frame) => stream.onFrame(frame));
+    parser.push(Buffer.concat(frameEvents({ events, done: false })));
+    return stream.state;
+  };
+  const call = chunk({ tool_calls: [{ index: 0, function: { arguments: 'word ' } }] });
+
+  it('stop a stream whose waiting frames are larger than sseHeldBytesMax', () => {
+    expect(held({ sseHeldBytesMax: call.length * 12 }, Array(10).fill(call))).toBe('open');
+    expect(held({ sseHeldBytesMax: call.length * 12 }, Array(20).fill(call))).toBe('held_too_much');
+  });
+
+  it('stop a stream with more choices than outputChannelsMax', () => {
+    const choices = (count: number) => Array.from({ length: count }, (_, index) => chunk({}, index));
+    expect(held({ outputChannelsMax: 8 }, choices(8))).toBe('open');
+    expect(held({ outputChannelsMax: 8 }, choices(9))).toBe('held_too_much');
+  });
+});
