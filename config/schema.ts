@@ -24,6 +24,50 @@ const guardSchema = z.strictObject({
   failureMode: failureModeSchema,
 });
 
+/** First segments below /v1 that are inspected, or behind which inspected endpoints stand. None is relayed unread. */
+export const NEVER_RELAYED: readonly string[] = [
+  'chat',
+  'responses',
+  'completions',
+  'embeddings',
+  'models',
+  'moderations',
+  'messages',
+  'deployments',
+  'engines',
+  'openai',
+  'v1',
+];
+
+/** What an argument of a tool call may be. */
+const argumentRuleSchema = z
+  .strictObject({
+    /** Tool names it applies to; a `*` stands for any characters. */
+    tool: z.string().min(1),
+    /** JSON pointer below the arguments; a segment `*` is every member or item. Empty: the arguments as a whole. */
+    argument: z.string().regex(/^(?:\/[^/]*)*$/, 'expected a JSON pointer'),
+    /** The value is one of these. */
+    oneOf: z.array(z.union([z.string(), z.number(), z.boolean(), z.null()])).optional(),
+    /** RE2 patterns: the text must, or must not, contain a match. */
+    matches: z.string().min(1).optional(),
+    excludes: z.string().min(1).optional(),
+    /** The text is a URL, or an e-mail address, of one of these hosts; `*.example.com` is any host below. */
+    hosts: z.array(z.string().min(1)).optional(),
+    charsMax: z.int().positive().optional(),
+    minimum: z.number().optional(),
+    maximum: z.number().optional(),
+  })
+  .refine((rule) => Object.keys(rule).length > 2, { message: 'expected at least one condition' });
+
+/** Which tools an answer may call, and how. */
+const toolsSchema = z.strictObject({
+  allowed: z.array(z.string().min(1)).nullable(),
+  required: z.record(z.string(), z.array(z.string().min(1))),
+  strict: z.boolean(),
+  schemas: z.record(z.string(), z.union([z.boolean(), z.record(z.string(), z.unknown())])),
+  arguments: z.array(argumentRuleSchema),
+});
+
 export const policySchema = z.strictObject({
   /** Rules of this level and below run. */
   level: z.int().min(1).max(3),
@@ -33,6 +77,14 @@ export const policySchema = z.strictObject({
   onEscalate: z.enum(['forward', 'block']),
   sanitizeOnBlock: z.boolean(),
   validOnSanitize: z.boolean(),
+  relay: z.record(
+    z
+      .string()
+      .regex(/^[a-z][a-z0-9_-]*$/, 'expected the first path segment below /v1, such as audio')
+      .refine((name) => !NEVER_RELAYED.includes(name), { message: 'is inspected and cannot be relayed unread' }),
+    z.literal('not-inspected'),
+  ),
+  tools: toolsSchema,
   canary: z.strictObject({
     mode: z.enum(['auto', 'asked', 'off']),
     scope: z.enum(['tenant', 'request']),
@@ -76,6 +128,10 @@ export const limitsSchema = z.strictObject({
   lateWindowCharsMax: z.int().min(256),
   outputChannelsMax: z.int().min(8),
   concurrentRequestsMax: z.int().positive(),
+  relayBodyBytesMax: bytes,
+  historyCharsMax: z.int().min(0),
+  toolSchemaBytesMax: bytes,
+  toolSchemasMax: z.int().positive(),
 });
 
 export const timeoutsSchema = z.strictObject({
@@ -89,6 +145,59 @@ export const timeoutsSchema = z.strictObject({
   drainMs: millis,
 });
 
+export const PROVIDER_KINDS = ['openai', 'azure', 'anthropic', 'openai-compatible', 'demo'] as const;
+/** What a request asks of a provider. */
+export const SURFACES = [
+  'chat',
+  'responses',
+  'completions',
+  'embeddings',
+  'models',
+  'moderations',
+  'messages',
+  'relay',
+] as const;
+
+const providerSchema = z.strictObject({
+  kind: z.enum(PROVIDER_KINDS),
+  /** Base URL; `openai` and `anthropic` have one of their own. */
+  url: z.string().min(1).max(2048).optional(),
+  /** Name of the environment variable that holds the key. */
+  keyEnv: z
+    .string()
+    .regex(/^[A-Z_][A-Z0-9_]*$/, 'expected the name of an environment variable')
+    .optional(),
+  /** `key` sends the gateway's key, `passthrough` the caller's. */
+  auth: z.enum(['key', 'passthrough']).optional(),
+  headers: z
+    .record(
+      z.string().regex(/^[a-z0-9-]+$/, 'expected a lower-case header name'),
+      z.string().regex(/^[!-~](?:[ -~]{0,1022}[!-~])?$/, 'expected at most 1024 printable ASCII characters'),
+    )
+    .optional(),
+  /** Used where a call names none. */
+  model: z.string().min(1).max(256).optional(),
+  /** Azure only: `api-version` of the deployment paths; without it the v1 paths are used. */
+  apiVersion: z
+    .string()
+    .regex(/^[\w.-]{1,64}$/, 'expected a version such as 2024-10-21')
+    .optional(),
+});
+
+const targetSchema = z.strictObject({
+  provider: identifier,
+  /** Replaces the model that the call names. */
+  model: z.string().min(1).max(256).optional(),
+});
+
+const routeSchema = targetSchema.extend({
+  /** Model names; a `*` stands for any characters. Without it, every model. */
+  models: z.array(z.string().min(1)).optional(),
+  surfaces: z.array(z.enum(SURFACES)).optional(),
+  /** Tried in turn when the provider took nothing. */
+  fallback: z.array(targetSchema).optional(),
+});
+
 export const gatewaySchema = z.strictObject({
   limits: limitsSchema,
   timeouts: timeoutsSchema,
@@ -96,6 +205,23 @@ export const gatewaySchema = z.strictObject({
     connectionsMax: z.int().positive(),
     requestHeaders: z.array(z.string()),
     responseHeaders: z.array(z.string()),
+    attemptsMax: z.int().min(1).max(8),
+    fallbackStatuses: z.array(z.union([z.literal(429), z.literal(502), z.literal(503), z.literal(529)])),
+    breaker: z.strictObject({ failuresMax: z.int().positive(), openMs: millis }),
+    keptHours: z
+      .int()
+      .min(1)
+      .max(24 * 365),
+  }),
+  providers: z.record(
+    identifier.refine((name) => !['v1', 'deployments', 'openai', 'responses', 'models', 'moderations'].includes(name), {
+      message: 'is part of the Azure-style paths; expected another name',
+    }),
+    providerSchema,
+  ),
+  routing: z.strictObject({
+    default: identifier.nullable(),
+    routes: z.array(routeSchema),
   }),
   responses: z.strictObject({
     blockStatus: z.union([z.literal(400), z.literal(403)]),
@@ -168,5 +294,12 @@ export type GatewayConfig = z.infer<typeof gatewaySchema>;
 export type RuleRecord = z.infer<typeof ruleSchema>;
 export type Lexicon = z.infer<typeof lexiconSchema>;
 export type ControlTokenTable = z.infer<typeof controlTokensSchema>;
+export type ToolPolicySpec = z.infer<typeof toolsSchema>;
+export type ArgumentRule = z.infer<typeof argumentRuleSchema>;
+export type ProviderConfig = z.infer<typeof providerSchema>;
+export type ProviderKind = (typeof PROVIDER_KINDS)[number];
+export type SurfaceId = (typeof SURFACES)[number];
+export type RouteConfig = z.infer<typeof routeSchema>;
+export type TargetConfig = z.infer<typeof targetSchema>;
 export type FailureMode = z.infer<typeof failureModeSchema>;
 export type CanaryPolicy = z.infer<typeof canaryPolicySchema>;

@@ -14,12 +14,15 @@ import { hiddenScanner } from './scanners/hidden.ts';
 import { rulesScanner } from './scanners/rules.ts';
 import type { Scanner } from './scanners/scanner.ts';
 import { OutputSession } from './stream/session.ts';
+import type { ParseTree } from './tools/tree.ts';
 import type { Receipt, Segment, Verdict } from './types.ts';
 
 export interface EngineParts {
   readonly rules: RuleSet;
   readonly control: ControlTokens;
   readonly limits: Limits;
+  /** Reads JSON texts, such as the arguments of a tool call. */
+  readonly parse: ParseTree;
   /** Key of the fingerprints in findings. */
   readonly fingerprintKey: Uint8Array;
   /** A monotonic clock in microseconds. */
@@ -41,6 +44,8 @@ export interface OutputRequest {
   readonly foreign: ForeignWindows | null;
   /** Live canaries left out of `sets`. */
   readonly evicted: number;
+  /** False where the caller judges tool calls itself. Default true: `policy.tools` applies to calls and texts. */
+  readonly judgeTools?: boolean;
 }
 
 export interface Engine {
@@ -86,7 +91,7 @@ export function createEngine(parts: EngineParts): Engine {
       verdict.receipt.engineMicros = Math.round(parts.nowMicros() - started);
       return verdict;
     },
-    openOutput({ policy, sets, foreign, evicted }) {
+    openOutput({ policy, sets, foreign, evicted, judgeTools = true }) {
       return new OutputSession({
         policy,
         limits: parts.limits,
@@ -95,6 +100,7 @@ export function createEngine(parts: EngineParts): Engine {
         control: parts.control,
         receipt: receipt(policy, evicted),
         nowMicros: parts.nowMicros,
+        parse: judgeTools ? parts.parse : null,
       });
     },
   };

@@ -3,9 +3,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HttpBindings } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { type Context, Hono } from 'hono';
-import { chatCompletions } from './api/openai/chat.ts';
-import { renderOpenaiError } from './api/openai/error.ts';
-import { listModels } from './api/openai/models.ts';
+import { renderModelError } from './api/model/error.ts';
+import { relayUnread } from './api/model/relay.ts';
 import { livez, readyz } from './api/ops/probes.ts';
 import { renderValidateError } from './api/validate/error.ts';
 import { validate } from './api/validate/validate.ts';
@@ -13,37 +12,54 @@ import { validateOutput } from './api/validate/validateOutput.ts';
 import type { Deps } from './deps.ts';
 import { GatewayError } from './errors.ts';
 import { ClientGone, Exchange } from './http/exchange.ts';
+import { MODEL_ROUTES, type ModelRoute, type PathParams } from './modelRoutes.ts';
+import { anthropicErrors } from './surface/anthropicError.ts';
+import { openaiErrors } from './surface/errorDialect.ts';
 import { errorFields } from './telemetry/log.ts';
 
-export type Handler = (deps: Deps, exchange: Exchange) => Promise<void>;
+export type Handler = (deps: Deps, exchange: Exchange, params: PathParams) => Promise<void>;
 /** Writes an error in the dialect of an API. */
 export type ErrorRenderer = (deps: Deps, exchange: Exchange, error: GatewayError) => void;
 
 type App = Hono<{ Bindings: HttpBindings }>;
 
+const openaiError = renderModelError(openaiErrors);
+const anthropicError = renderModelError(anthropicErrors);
+
 /** Builds the data-plane application. */
 export function buildApp(deps: Deps): App {
   const app: App = new Hono();
-  const openai = (handler: Handler, route: string) => wrap(deps, route, handler, renderOpenaiError);
   const direct = (handler: Handler, route: string) => wrap(deps, route, handler, renderValidateError);
 
-  app.get('/livez', wrap(deps, '/livez', livez, renderOpenaiError));
-  app.get('/readyz', wrap(deps, '/readyz', readyz, renderOpenaiError));
+  app.get('/livez', wrap(deps, '/livez', livez, openaiError));
+  app.get('/readyz', wrap(deps, '/readyz', readyz, openaiError));
   app.post('/validate', direct(validate, '/validate'));
   app.post('/validate_output', direct(validateOutput, '/validate_output'));
-  app.all('/validate', direct(refuse('method_not_allowed'), '/validate'));
-  app.all('/validate_output', direct(refuse('method_not_allowed'), '/validate_output'));
-  app.post('/v1/chat/completions', openai(chatCompletions, '/v1/chat/completions'));
-  app.get('/v1/models', openai(listModels, '/v1/models'));
-  app.all('/v1/chat/completions', openai(refuse('method_not_allowed'), '/v1/chat/completions'));
-  app.all('/v1/models', openai(refuse('method_not_allowed'), '/v1/models'));
-  app.all('/v1/*', openai(refuse('endpoint_not_offered'), '/v1/*'));
-  app.all('*', openai(refuse('not_found'), 'other'));
+  app.all('/validate', direct(refuse('method_not_allowed', 'POST'), '/validate'));
+  app.all('/validate_output', direct(refuse('method_not_allowed', 'POST'), '/validate_output'));
+  for (const route of MODEL_ROUTES) {
+    app.on(route.method, route.path, wrap(deps, route.label, route.handle, errorsOf(route)));
+  }
+  for (const route of MODEL_ROUTES) {
+    const methods = MODEL_ROUTES.filter(({ path }) => path === route.path).map(({ method }) => method);
+    app.all(route.path, wrap(deps, route.label, refuse('method_not_allowed', methods.join(', ')), errorsOf(route)));
+  }
+  app.all('/v1/*', wrap(deps, '/v1/*', relayUnread, openaiError));
+  app.all('/openai/:provider/*', wrap(deps, '/v1/*', relayUnread, openaiError));
+  app.all('/anthropic/:provider/*', wrap(deps, '/v1/*', refuse('endpoint_not_offered'), anthropicError));
+  app.all('*', wrap(deps, 'other', refuse('not_found'), openaiError));
   return app;
 }
 
-function refuse(code: 'method_not_allowed' | 'endpoint_not_offered' | 'not_found'): Handler {
-  return () => Promise.reject(new GatewayError(code));
+function errorsOf({ dialect }: ModelRoute): ErrorRenderer {
+  return dialect === 'anthropic' ? anthropicError : openaiError;
+}
+
+function refuse(code: 'method_not_allowed' | 'endpoint_not_offered' | 'not_found', allow = ''): Handler {
+  return (_, exchange) => {
+    exchange.allow = allow;
+    return Promise.reject(new GatewayError(code));
+  };
 }
 
 /** Probes answer under overload and while draining; everything else counts against the concurrency bound. */
@@ -53,20 +69,30 @@ function wrap(deps: Deps, route: string, handler: Handler, render: ErrorRenderer
   return async (context: Context<{ Bindings: HttpBindings }>): Promise<Response> => {
     const { incoming, outgoing } = context.env as { incoming: IncomingMessage; outgoing: ServerResponse };
     const exchange = new Exchange(incoming, outgoing, route);
-    const counted = !PROBES.has(route);
-    if (counted) begin(deps);
-    try {
-      if (counted && deps.lifecycle.inFlight > deps.config.limits.concurrentRequestsMax) {
-        throw new GatewayError('overloaded', { retryAfter: 1 });
-      }
-      await handler(deps, exchange);
-    } catch (error) {
-      answerError(deps, exchange, error, render);
-    } finally {
-      if (counted) end(deps, exchange);
-    }
+    await serveExchange(deps, exchange, () => handler(deps, exchange, context.req.param()), render);
     return RESPONSE_ALREADY_SENT;
   };
+}
+
+/** Runs one exchange: bounded, counted, logged, and answered whatever happens. Never rejects. */
+export async function serveExchange(
+  deps: Deps,
+  exchange: Exchange,
+  act: () => Promise<void>,
+  render: ErrorRenderer = openaiError,
+): Promise<void> {
+  const counted = !PROBES.has(exchange.route);
+  if (counted) begin(deps);
+  try {
+    if (counted && deps.lifecycle.inFlight > deps.config.limits.concurrentRequestsMax) {
+      throw new GatewayError('overloaded', { retryAfter: 1 });
+    }
+    await act();
+  } catch (error) {
+    answerError(deps, exchange, error, render);
+  } finally {
+    if (counted) end(deps, exchange);
+  }
 }
 
 function answerError(deps: Deps, exchange: Exchange, error: unknown, render: ErrorRenderer): void {
@@ -95,7 +121,8 @@ function end(deps: Deps, exchange: Exchange): void {
   if (!outgoing.writableFinished && !outgoing.destroyed) {
     outgoing.setTimeout(deps.config.timeouts.clientWriteMs, () => outgoing.destroy());
   }
-  const { route, stream, requestId, tenant, tokenId, action, code } = exchange;
+  const { route, stream, requestId, tenant, tokenId, action, code, provider, reason } = exchange;
+  const { inputTokens, outputTokens } = exchange;
   const status = exchange.outgoing.headersSent ? exchange.outgoing.statusCode : 0;
   const method = exchange.incoming.method ?? '';
   deps.metrics.request({ route, method, status, stream });
@@ -111,5 +138,9 @@ function end(deps: Deps, exchange: Exchange): void {
     ...(tokenId !== null && { tokenId }),
     ...(action !== null && { action }),
     ...(code !== null && { code }),
+    ...(provider !== null && { provider }),
+    ...(reason !== null && { reason }),
+    ...(inputTokens !== null && { inputTokens }),
+    ...(outputTokens !== null && { outputTokens, usageEstimated: exchange.usageEstimated }),
   });
 }

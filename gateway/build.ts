@@ -9,13 +9,15 @@ import { configDir } from './config/load.ts';
 import { loadRules } from './config/rules.ts';
 import { readYaml } from './config/yaml.ts';
 import type { Deps } from './deps.ts';
+import { Kept } from './kept.ts';
 import { createKeys } from './keys.ts';
 import type { Secrets } from './secrets.ts';
 import type { Store } from './store/port.ts';
 import type { Log } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
-import { parseUpstreamUrl, UpstreamClient } from './upstream/client.ts';
-import { DefaultModel } from './upstream/defaultModel.ts';
+import { createProviders } from './upstream/providers.ts';
+import type { EnvironmentUpstream } from './upstream/settings.ts';
+import { parseTree } from './wire/tree.ts';
 
 export interface BuildOptions {
   readonly config: GatewayConfig;
@@ -23,7 +25,12 @@ export interface BuildOptions {
   readonly secrets: Secrets;
   readonly log: Log;
   readonly metrics: Metrics;
-  readonly upstream: { readonly url: string; readonly key: string | null; readonly model: string | null };
+  /** The provider that the environment names. */
+  readonly upstream: EnvironmentUpstream | null;
+  /** Address of the demo provider, where one was started. */
+  readonly demoUrl?: string | null;
+  /** Where the keys of configured providers are looked up; the environment of the process by default. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
   readonly now?: () => number;
   /** Replaces the shipped engine; for tests of failing guards. */
   readonly engine?: Engine;
@@ -37,12 +44,13 @@ export function buildEngine(config: GatewayConfig, secrets: Secrets): Engine {
     rules: compileRules(records, lexicon),
     control: compileControlTokens(table),
     limits: config.limits,
+    parse: (text) => parseTree(text, config.limits.jsonDepthMax),
     fingerprintKey: secrets.key('fingerprint'),
     nowMicros: () => performance.now() * 1000,
   });
 }
 
-/** Everything the routes need. */
+/** Everything the routes need. Throws `EnvError` when a provider lacks its key. */
 export function buildDeps({
   config,
   store,
@@ -50,27 +58,25 @@ export function buildDeps({
   log,
   metrics,
   upstream,
+  demoUrl = null,
+  env = process.env,
   engine,
   now = Date.now,
 }: BuildOptions): Deps {
-  const url = parseUpstreamUrl(upstream.url);
-  const client = new UpstreamClient(
-    { origin: url.origin, basePath: url.basePath, apiKey: upstream.key },
-    {
-      timeouts: config.timeouts,
-      connectionsMax: config.upstream.connectionsMax,
-      requestHeaders: config.upstream.requestHeaders,
-      responseHeaders: config.upstream.responseHeaders,
-    },
-  );
-  const model = new DefaultModel(client, upstream.model, config.limits);
+  const providers = createProviders({ config, upstream, demoUrl, env, metrics, log });
   return {
     config,
     engine: engine ?? buildEngine(config, secrets),
     keys: createKeys({ store, secrets, now }),
     canaries: new Canaries({ store, secrets, now }),
-    upstream: client,
-    defaultModel: () => model.get(),
+    kept: new Kept({
+      store,
+      secrets,
+      now,
+      keptHours: config.upstream.keptHours,
+      historyCharsMax: config.limits.historyCharsMax,
+    }),
+    providers,
     metrics,
     log,
     lifecycle: { draining: false, inFlight: 0 },

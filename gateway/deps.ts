@@ -1,10 +1,11 @@
 import type { GatewayConfig } from '../config/schema.ts';
 import type { Engine } from '../engine/index.ts';
 import type { Canaries } from './canaries.ts';
+import type { Kept } from './kept.ts';
 import type { Keys } from './keys.ts';
 import type { Log } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
-import type { UpstreamClient } from './upstream/client.ts';
+import type { Providers } from './upstream/port.ts';
 
 /** Everything a route needs, handed in: tests build it from real parts. */
 export interface Deps {
@@ -12,9 +13,8 @@ export interface Deps {
   readonly engine: Engine;
   readonly keys: Keys;
   readonly canaries: Canaries;
-  readonly upstream: UpstreamClient;
-  /** Used where a call names no model; null means that the provider decides. */
-  readonly defaultModel: () => Promise<string | null>;
+  readonly kept: Kept;
+  readonly providers: Providers;
   readonly metrics: Metrics;
   readonly log: Log;
   readonly lifecycle: Lifecycle;

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 import { parseSecretPair, type SecretPair } from './secrets.ts';
 import { LOG_LEVELS, type LogLevel } from './telemetry/log.ts';
+import { isRefusedAddress } from './upstream/address.ts';
 
 /** Shorter keys can be guessed. */
 const API_KEY_CHARS_MIN = 24;
@@ -48,6 +49,8 @@ const host = z.string().regex(/^[A-Za-z0-9.:_%-]{1,253}$/);
 const path = z.string().transform((text) => resolve(text));
 /** What an HTTP header can carry: printable ASCII without blanks. */
 const headerValue = z.string().regex(/^[!-~]+$/);
+/** Of a key for a provider. */
+const PROVIDER_KEY_CHARS_MAX = 8192;
 
 interface Variable {
   readonly schema: z.ZodType<unknown, string>;
@@ -75,7 +78,7 @@ const VARIABLES = {
     shown: false,
   },
   PORTCULLIS_UPSTREAM_KEY: {
-    schema: headerValue.max(8192),
+    schema: headerValue.max(PROVIDER_KEY_CHARS_MAX),
     expected: 'printable ASCII characters without blanks',
     shown: false,
   },
@@ -92,6 +95,11 @@ const VARIABLES = {
 } satisfies Record<string, Variable>;
 
 type Values = { [K in keyof typeof VARIABLES]?: z.output<(typeof VARIABLES)[K]['schema']> };
+
+/** Whether a header can carry this key to a provider. */
+export function isProviderKey(text: string): boolean {
+  return headerValue.max(PROVIDER_KEY_CHARS_MAX).safeParse(text).success;
+}
 
 /** Reads and validates everything at once, so that one start shows all mistakes. Throws `EnvError`. */
 export function readEnv(
@@ -157,6 +165,7 @@ function parserProblems(nodeOptions: string, execArgv: readonly string[]): strin
 function parseBaseUrl(text: string): string | null {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || !['http:', 'https:'].includes(url.protocol)) return null;
+  if (isRefusedAddress(url.hostname)) return null;
   if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') return null;
   return url.href.replace(/\/+$/, '');
 }

@@ -49,8 +49,21 @@ export const ERRORS = {
     message: 'The API key is missing or not valid.',
     retry: false,
   },
+  provider_key_required: {
+    status: 401,
+    type: 'authentication_error',
+    message:
+      'This provider is called with your own key: send it in authorization, and the key of the gateway in x-portcullis-key.',
+    retry: false,
+  },
   permission_denied: { status: 403, type: 'permission_error', message: 'The API key may not do this.', retry: false },
   not_found: { status: 404, type: 'invalid_request_error', message: 'There is nothing at this path.', retry: false },
+  unknown_provider: {
+    status: 404,
+    type: 'invalid_request_error',
+    message: 'There is no provider of this name.',
+    retry: false,
+  },
   endpoint_not_offered: {
     status: 404,
     type: 'invalid_request_error',
@@ -128,6 +141,12 @@ export const ERRORS = {
     status: 502,
     type: 'server_error',
     message: 'The provider could not be reached.',
+    retry: true,
+  },
+  upstream_unavailable: {
+    status: 503,
+    type: 'server_error',
+    message: 'The provider keeps failing and is left alone for a moment.',
     retry: true,
   },
   guardrail_unavailable: {

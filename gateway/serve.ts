@@ -5,7 +5,7 @@ import { CommandError } from './cli/command.ts';
 import { print } from './cli/output.ts';
 import { loadConfig } from './config/load.ts';
 import { startDemoProvider } from './demo/provider.ts';
-import { type Env, readEnv } from './env.ts';
+import { type Env, EnvError, readEnv } from './env.ts';
 import { createKeys, type FirstKey } from './keys.ts';
 import { deriveSecrets, loadSecretPair } from './secrets.ts';
 import { type Listening, listen } from './server.ts';
@@ -13,6 +13,7 @@ import { openEmbedded } from './store/embedded.ts';
 import type { Store } from './store/port.ts';
 import { createLog, type Log } from './telemetry/log.ts';
 import { createMetrics, METRIC_NAMES } from './telemetry/metrics.ts';
+import { describeDefault, needsDemo, providerProblems } from './upstream/settings.ts';
 import { welcome } from './welcome.ts';
 
 /** Expired canaries are removed this often. */
@@ -22,19 +23,21 @@ const SWEEP_MS = 10 * 60_000;
 export async function serve(): Promise<void> {
   const env = readEnv();
   const config = loadConfig(env.configFile ?? undefined);
-  const metrics = createMetrics(METRIC_NAMES, config.telemetry.toolLabels);
+  const sources = { config, upstream: env.upstream, env: process.env };
+  const problems = providerProblems(sources);
+  if (problems.length > 0) throw new EnvError(problems);
+  const metrics = createMetrics(METRIC_NAMES, config.telemetry.toolLabels, Object.keys(config.providers));
   const log = createLog({ level: env.logLevel, onDrop: () => metrics.logDropped() });
   const secrets = deriveSecrets(env.secret ?? loadSecretPair(env.dataDir));
   const store = openEmbedded(join(env.dataDir, 'store'), {
     onCorrupt: (table) => log.error('damaged_record', { problem: table }),
   });
   const key = await prepareKeys(env, createKeys({ store, secrets }));
-  const demo = env.upstream === null ? await startDemoProvider() : null;
-  const upstream = env.upstream ?? { url: demo?.url ?? '', key: null, model: 'demo-chat' };
-  const deps = buildDeps({ config, store, secrets, log, metrics, upstream });
+  const demo = needsDemo(sources) ? await startDemoProvider() : null;
+  const deps = buildDeps({ ...sources, store, secrets, log, metrics, demoUrl: demo?.url ?? null });
   const listening = await listen(deps, env).catch(async (cause: NodeJS.ErrnoException) => {
     // Nothing may keep a process alive that serves nobody.
-    await Promise.all([demo?.close(), deps.upstream.destroy(), store.close()]);
+    await Promise.all([demo?.close(), deps.providers.destroy(), store.close()]);
     metrics.close();
     throw new CommandError(listenProblem(env, cause));
   });
@@ -42,7 +45,7 @@ export async function serve(): Promise<void> {
   sweeper.unref();
   // Before anything says that the server is there: who reads that may stop it at once.
   const stopped = untilStopped(listening, log);
-  print(welcome({ env, listening, key, demo: demo !== null }));
+  print(welcome({ env, listening, key, provider: describeDefault(sources) }));
   log.info('listening', { host: env.host, port: listening.port });
   await stopped;
   clearInterval(sweeper);

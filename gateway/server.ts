@@ -3,10 +3,12 @@ import { createServer, type RequestListener, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
+import { isRealtimeHandshake, realtime } from './api/model/realtime.ts';
 import { buildAdminApp } from './api/ops/admin.ts';
-import { buildApp } from './app.ts';
+import { buildApp, serveExchange } from './app.ts';
 import type { Deps } from './deps.ts';
 import { GatewayError, openaiErrorBody } from './errors.ts';
+import { EarlyBytes, exchangeOn } from './http/detached.ts';
 import { HEADER_BYTES_MAX, HEADERS_MAX, parserProblem, refuseSocket, wireProblem } from './http/strict.ts';
 
 export interface Listening {
@@ -66,8 +68,26 @@ export async function listen(deps: Deps, options: ListenOptions): Promise<Listen
     REFUSED.add(socket);
     refuseSocket(socket, error);
   };
-  // Protocols other than HTTP would pass the guards.
-  data.on('upgrade', (_request, socket) => refuse(socket, new GatewayError('upgrade_refused')));
+  const upgraded = new Set<Duplex>();
+  // Protocols other than HTTP would pass the guards, so only what a policy can list as not inspected is looked at.
+  data.on('upgrade', (request, socket, head) => {
+    socket.on('error', () => socket.destroy());
+    // Into an answer under way nothing else may be written.
+    if (REFUSED.has(socket) || ANSWERING.has(socket)) {
+      socket.destroy();
+      return;
+    }
+    const problem = isRealtimeHandshake(request) ? wireProblem(request) : new GatewayError('upgrade_refused');
+    if (problem !== null) {
+      refuse(socket, problem);
+      return;
+    }
+    upgraded.add(socket);
+    socket.once('close', () => upgraded.delete(socket));
+    const early = new EarlyBytes(socket, head);
+    const exchange = exchangeOn(request, socket, '/v1/*');
+    void serveExchange(deps, exchange, () => realtime(deps, exchange, socket, early));
+  });
   data.on('connect', (_request, socket) => refuse(socket, new GatewayError('method_not_allowed')));
   data.on('clientError', (error, socket) => {
     if (REFUSED.has(socket)) return;
@@ -90,11 +110,11 @@ export async function listen(deps: Deps, options: ListenOptions): Promise<Listen
     adminPort: (admin.address() as AddressInfo).port,
     close: async () => {
       deps.lifecycle.draining = true;
-      const drained = drain(data, timeouts.drainMs);
+      const drained = drain(data, timeouts.drainMs, upgraded);
       closeUnused();
       await drained;
       await drain(admin, 0);
-      await deps.upstream.destroy();
+      await deps.providers.destroy();
       deps.metrics.close();
     },
   };
@@ -143,9 +163,13 @@ function watchUnused(server: Server): () => void {
 }
 
 /** Idle connections close at once, busy ones when their request is done or the time is over. */
-function drain(server: Server, drainMs: number): Promise<void> {
+function drain(server: Server, drainMs: number, upgraded: ReadonlySet<Duplex> = new Set()): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => server.closeAllConnections(), drainMs);
+    const timer = setTimeout(() => {
+      server.closeAllConnections();
+      // Node's server no longer counts these as its connections.
+      for (const socket of upgraded) socket.destroy();
+    }, drainMs);
     server.close(() => {
       clearTimeout(timer);
       resolve();

@@ -9,21 +9,22 @@ export interface WelcomeOptions {
   readonly listening: Listening;
   /** Null when the environment gave the key, which is then never printed. */
   readonly key: FirstKey | null;
-  readonly demo: boolean;
+  /** Host of the provider that calls go to by default; null for the demo. */
+  readonly provider: string | null;
 }
 
-export function welcome({ env, listening, key, demo }: WelcomeOptions): string {
+export function welcome({ env, listening, key, provider }: WelcomeOptions): string {
   const host = env.host.includes(':') ? `[${env.host}]` : env.host;
   const base = `http://${host}:${listening.port}`;
   const lines = [
     `Portcullis listens on ${base} (metrics on port ${listening.adminPort}).`,
-    `Point an OpenAI SDK at ${base}/v1.`,
-    demo
+    `Point an OpenAI SDK at ${base}/v1, an Anthropic SDK at ${base}.`,
+    provider === null
       ? 'Provider: the built-in demo. Set PORTCULLIS_UPSTREAM_URL and PORTCULLIS_UPSTREAM_KEY for a real one.'
-      : `Provider: ${env.upstream === null ? '' : new URL(env.upstream.url).host}`,
+      : `Provider: ${provider}`,
     keyLine(key),
     '',
-    ...commands(base, key, demo),
+    ...commands(base, key, provider === null),
   ];
   return lines.join('\n');
 }

@@ -1,7 +1,8 @@
 /** What the caller expects of an answer, checked as guards with a switch and a failure mode of their own. */
 import type { FailureMode, Policy } from '../../config/schema.ts';
 import type { FoundCall } from '../tools/call.ts';
-import { checkTools, type ToolExpectations, type ToolViolation } from '../tools/constraints.ts';
+import { type ToolExpectations, type ToolViolation, toolChecker } from '../tools/constraints.ts';
+import { statesNothing, toolPolicy } from '../tools/policy.ts';
 import { type Action, type GuardFailure, type ScannerState, worst } from '../types.ts';
 import { checkMime, hasMimeRule, type MimeFailure, type ParseOutcome } from './mime.ts';
 
@@ -34,9 +35,12 @@ export interface ExpectationVerdict {
 export function checkExpectations({ policy, expected, text, findCalls, parse }: ExpectationInput): ExpectationVerdict {
   const { toolConstraints, mime: mimeGuard } = policy.output;
   const { mime, tools } = expected;
-  const toolGuard = run('tool-policy', toolConstraints, tools !== null, () => {
+  const ofPolicy = !statesNothing(policy.tools);
+  const toolGuard = run('tool-policy', toolConstraints, ofPolicy || tools !== null, () => {
     const calls = findCalls();
-    return { calls, violations: checkTools(calls, tools as ToolExpectations) };
+    // Each for itself, so that no caller can allow what the policy does not.
+    const checkers = [...(ofPolicy ? [toolPolicy(policy.tools)] : []), ...(tools === null ? [] : [toolChecker(tools)])];
+    return { calls, violations: distinct(checkers.flatMap((checker) => checker.check(calls))) };
   });
   const typed = run('mime', mimeGuard, mime !== null && hasMimeRule(mime), () =>
     checkMime(mime as string, text, parse),
@@ -54,6 +58,19 @@ export function checkExpectations({ policy, expected, text, findCalls, parse }: 
     unavailable,
     failures: [...toolGuard.failures, ...typed.failures],
   };
+}
+
+/** What policy and caller both object to is one violation. */
+function distinct(violations: readonly ToolViolation[]): ToolViolation[] {
+  const known = new Map<FoundCall, Set<string>>();
+  return violations.filter(({ call, code, path }) => {
+    const seen = known.get(call) ?? new Set();
+    known.set(call, seen);
+    const key = `${code} ${path}`;
+    if (seen.has(key)) return false;
+    seen.add(key);
+    return true;
+  });
 }
 
 interface Run<T> {

@@ -8,6 +8,7 @@ import { type CanaryHit, CanaryStream } from '../canary/stream.ts';
 import { escapeControlToken } from '../control/escape.ts';
 import type { ControlHit, ControlStream, ControlTokens } from '../control/matcher.ts';
 import { isActive } from '../control/tiers.ts';
+import type { TextGate } from '../tools/gate.ts';
 import type { Edit } from '../types.ts';
 import { LateStage } from './late.ts';
 import type { OutputGuard } from './session.ts';
@@ -26,6 +27,8 @@ export interface ChannelOptions {
   readonly sets: readonly NeedleSet[];
   readonly foreign: ForeignWindows | null;
   readonly control: ControlTokens | null;
+  /** Holds tool calls that stand in the text; null where none are judged. */
+  readonly gate: TextGate | null;
   readonly rewriteCanary: boolean;
   readonly rewriteControl: boolean;
   readonly onCanary: (hit: CanaryHit) => void;
@@ -46,10 +49,15 @@ export class Channel {
   #controlStart = 0;
   readonly #foreign: ForeignStream | null;
   readonly #late: LateStage | null;
+  #gate: TextGate | null;
   /** Raw text from `#tailStart` on: what edits may still need. */
   #tail = '';
   #tailStart = 0;
+  /** Raw text before the tail that only the gate still holds. */
+  #waiting = '';
   #edits: Edit[] = [];
+  /** Edits before this are behind what was rewritten. */
+  #edited = 0;
   #ended = false;
   length = 0;
 
@@ -66,6 +74,7 @@ export class Channel {
         })
       : null;
     this.#control = options.control?.open(rawHoldMax) ?? null;
+    this.#gate = options.gate;
     this.#foreign = options.foreign === null ? null : new ForeignStream(options.foreign);
     this.#late = guarded
       ? new LateStage({ limits: options.limits, scan: (text) => holdsCanary(options.sets, text, rawHoldMax) })
@@ -76,6 +85,7 @@ export class Channel {
     this.length += delta.length;
     this.#tail += delta;
     this.#run((step) => step.push(delta));
+    this.#runGate((gate) => gate.push(delta));
     if (this.#canary?.hasOpenHit) this.#options.onWindow();
     if (this.#foreign !== null) {
       this.#foreign.push(delta);
@@ -88,6 +98,7 @@ export class Channel {
     if (this.#ended) return;
     this.#ended = true;
     this.#run((step) => step.end());
+    this.#runGate((gate) => gate.flush());
     this.#trim();
     this.#runLate((late) => late.end());
   }
@@ -96,6 +107,7 @@ export class Channel {
   flush(): void {
     if (this.#ended) return;
     this.#run((step) => ('flush' in step ? step.flush() : step.end()));
+    this.#runGate((gate) => gate.flush());
     this.#control =
       this.#control === null ? null : (this.#options.control?.open(this.#options.limits.holdRawCharsMax) ?? null);
     this.#controlStart = this.length;
@@ -104,14 +116,30 @@ export class Channel {
 
   get safeEnd(): number {
     if (this.#ended) return this.length;
+    return Math.min(this.#readEnd, this.#gate?.safeEnd ?? this.length);
+  }
+
+  /** Up to here the guards of single tokens are through, and nothing is edited any more. */
+  get #readEnd(): number {
+    if (this.#ended) return this.length;
     const control = this.#control === null ? this.length : this.#controlStart + this.#control.safeEnd;
     return Math.min(this.#canary?.safeEnd ?? this.length, control);
   }
 
   /** `text` is `[from, to)` of the channel. Null when nothing in it changes. */
   rewrite(from: number, to: number, text: string): string | null {
-    const edits = this.#edits.filter((edit) => edit.start < to && edit.end > from);
-    this.#edits = this.#edits.filter((edit) => edit.end > to);
+    const edits: Edit[] = [];
+    // In order and disjoint, so what a piece does not touch is not looked at: there may be as many as were held.
+    for (let at = this.#edited; at < this.#edits.length; at++) {
+      const edit = this.#edits[at] as Edit;
+      if (edit.start >= to) break;
+      if (edit.end > from) edits.push(edit);
+      if (edit.end <= to) this.#edited = at + 1;
+    }
+    if (this.#edited === this.#edits.length) {
+      this.#edits = [];
+      this.#edited = 0;
+    }
     return edits.length === 0 ? null : edited(text, from, edits);
   }
 
@@ -133,6 +161,16 @@ export class Channel {
     } catch (error) {
       this.#control = null;
       this.#options.onFailure('control-tokens', error);
+    }
+  }
+
+  #runGate(step: (gate: TextGate) => void): void {
+    if (this.#gate === null) return;
+    try {
+      step(this.#gate);
+    } catch (error) {
+      this.#gate = null;
+      this.#options.onFailure('tool-policy', error);
     }
   }
 
@@ -176,6 +214,8 @@ export class Channel {
       this.#edits.push(edit);
       return;
     }
+    this.#edits = this.#edits.slice(this.#edited);
+    this.#edited = 0;
     const overlapping = this.#edits.filter((other) => other.start < edit.end && other.end > edit.start);
     const merged =
       overlapping.length === 0
@@ -191,12 +231,17 @@ export class Channel {
   }
 
   #trim(): void {
-    const from = this.#tailStart;
+    const ready = this.#readEnd - this.#tailStart;
+    if (ready > 0) {
+      this.#waiting += this.#tail.slice(0, ready);
+      this.#tail = this.#tail.slice(ready);
+      this.#tailStart += ready;
+    }
+    const from = this.#tailStart - this.#waiting.length;
     const keep = this.safeEnd;
     if (keep <= from) return;
-    const released = this.#tail.slice(0, keep - from);
-    this.#tail = this.#tail.slice(keep - from);
-    this.#tailStart = keep;
+    const released = this.#waiting.slice(0, keep - from);
+    this.#waiting = this.#waiting.slice(keep - from);
     // The second stage reads what is released, so that what was cut already is not found once more.
     const edits = this.#edits.filter((edit) => edit.start < keep && edit.end > from);
     this.#runLate((late) => late.push(edits.length === 0 ? released : edited(released, from, edits)));

@@ -9,6 +9,8 @@ import type { ForeignWindows } from '../canary/foreign.ts';
 import { ScatterTracker } from '../canary/scatter.ts';
 import type { CanaryHit } from '../canary/stream.ts';
 import type { ControlTokens } from '../control/matcher.ts';
+import { type OutputToolViolation, type ProxiedCall, ToolGuard } from '../tools/guard.ts';
+import type { ParseTree } from '../tools/tree.ts';
 import { type Action, type GuardFailure, type Receipt, type ScannerState, worst } from '../types.ts';
 import { Channel, type ChannelKind } from './channel.ts';
 
@@ -20,6 +22,8 @@ export interface OutputSessionOptions {
   readonly control: ControlTokens;
   readonly receipt: Receipt;
   readonly nowMicros: () => number;
+  /** Null where the caller judges tool calls itself. */
+  readonly parse: ParseTree | null;
 }
 
 /** A canary found in one channel. Never carries the value. */
@@ -41,11 +45,13 @@ export interface OutputVerdict {
   readonly canaryHits: readonly OutputCanaryHit[];
   readonly controlTokens: readonly OutputControlToken[];
   readonly foreignCanary: boolean;
+  /** Calls against `policy.tools`, the first of them; any one blocks. */
+  readonly toolViolations: readonly OutputToolViolation[];
   readonly failures: readonly GuardFailure[];
   readonly receipt: Receipt;
 }
 
-export type OutputGuard = 'canary' | 'control-tokens';
+export type OutputGuard = 'canary' | 'control-tokens' | 'tool-policy';
 
 /** A letter that is part of no needle and ends every match. */
 const LEAF_BREAK = '\u4e00';
@@ -63,7 +69,8 @@ export class OutputSession {
   readonly #failures: GuardFailure[] = [];
   readonly #tokens = new Map<string, OutputControlToken>();
   readonly #lastLeaf = new Map<string, string>();
-  readonly #states: Record<OutputGuard, ScannerState>;
+  readonly #states: Record<Exclude<OutputGuard, 'tool-policy'>, ScannerState>;
+  readonly #tools: ToolGuard | null;
   #action: Action = 'pass';
   #unavailable = false;
   /** Reads every leaf, one after the other. */
@@ -83,6 +90,18 @@ export class OutputSession {
       canary: canary.enabled ? 'ran' : 'not_run',
       'control-tokens': controlTokens.enabled ? 'ran' : 'not_run',
     };
+    this.#tools =
+      options.parse === null
+        ? null
+        : new ToolGuard({
+            policy: options.policy,
+            parse: options.parse,
+            onBlock: () => this.#raise('block'),
+            onFailure: (failure) => {
+              this.#failures.push(failure);
+              this.#unavailable ||= options.policy.output.toolConstraints.failureMode === 'closed';
+            },
+          });
   }
 
   /** Reads the next piece of a channel. Look at `blocked` afterwards. */
@@ -92,6 +111,7 @@ export class OutputSession {
     if (channel === undefined) {
       if (this.#channels.size >= this.#options.limits.outputChannelsMax) {
         this.#overflown = true;
+        if (kind === 'text') this.#tools?.unread();
         this.#exceeded(name);
         return;
       }
@@ -101,9 +121,7 @@ export class OutputSession {
       this.#options.receipt.scanned++;
     }
     this.#read += delta.length;
-    const started = this.#options.nowMicros();
-    channel.push(delta);
-    this.#options.receipt.engineMicros += this.#options.nowMicros() - started;
+    this.#timed(() => channel.push(delta));
   }
 
   /**
@@ -118,11 +136,19 @@ export class OutputSession {
       this.#options.receipt.seen++;
       this.#options.receipt.scanned++;
     }
-    this.#leaves ??= this.#open(() => this.#leafName, 'meta');
+    this.#leaves ??= this.#open(() => this.#leafName, 'meta', true);
     this.#leafName = name;
     this.#read += text.length;
     // All leaves share one channel, which costs more to make than most leaves to read; nothing matches across the break.
     this.#leaves.push(text + LEAF_BREAK);
+  }
+
+  /**
+   * Judges one complete tool call that came as data against `policy.tools`. Any violation blocks, whatever
+   * `output.toolConstraints.action` says: without the call the turn would announce one that is not there.
+   */
+  judgeCall(call: ProxiedCall): void {
+    this.#timed(() => this.#tools?.judgeCall(call));
   }
 
   /** Characters of the channel, from its start, that may be released. */
@@ -167,6 +193,7 @@ export class OutputSession {
       for (const channel of this.#channels.values()) channel.end();
       this.#leaves?.end();
       Object.assign(this.#options.receipt.scanners, this.#states);
+      if (this.#tools !== null) this.#options.receipt.scanners['tool-policy'] = this.#tools.state;
       this.#options.receipt.engineMicros = Math.round(this.#options.receipt.engineMicros);
     }
     return {
@@ -175,12 +202,14 @@ export class OutputSession {
       canaryHits: this.#hits,
       controlTokens: [...this.#tokens.values()],
       foreignCanary: this.#foreign,
+      toolViolations: this.#tools?.violations ?? [],
       failures: this.#failures,
       receipt: this.#options.receipt,
     };
   }
 
-  #open(name: () => string, kind: ChannelKind): Channel {
+  /** Of what is `fixed` nothing is rewritten, so a canary in it has no place to be cut. */
+  #open(name: () => string, kind: ChannelKind, fixed = false): Channel {
     const { policy, limits, sets, foreign, control } = this.#options;
     const { canary, controlTokens } = policy.output;
     return new Channel({
@@ -189,9 +218,10 @@ export class OutputSession {
       sets: canary.enabled ? sets : [],
       foreign: canary.enabled ? foreign : null,
       control: controlTokens.enabled && kind !== 'meta' ? control : null,
+      gate: kind === 'text' ? (this.#tools?.gate(name(), limits.toolCallBytesMax) ?? null) : null,
       rewriteCanary: canary.action === 'sanitize',
       rewriteControl: controlTokens.action === 'sanitize',
-      onCanary: (hit) => this.#onCanary(name(), hit),
+      onCanary: (hit) => this.#onCanary(name(), fixed ? { ...hit, start: null, end: null } : hit),
       onPiece: (piece) => this.#onPiece(name(), piece),
       onWindow: () => {
         if (canary.action === 'block') this.#raise('block');
@@ -203,6 +233,10 @@ export class OutputSession {
       onControl: (hit) => this.#onControl(hit.family, hit.name),
       onExceeded: () => this.#exceeded(name()),
       onFailure: (guard, error) => {
+        if (guard === 'tool-policy') {
+          this.#tools?.fail(error);
+          return;
+        }
         const { failureMode } = guard === 'canary' ? canary : controlTokens;
         this.#failures.push({ guard, error });
         this.#unavailable ||= failureMode === 'closed';
@@ -253,9 +287,15 @@ export class OutputSession {
   }
 
   /** A guard that was configured and did not decide: never silent. */
-  #undecided(guard: OutputGuard, mode: FailureMode): void {
+  #undecided(guard: Exclude<OutputGuard, 'tool-policy'>, mode: FailureMode): void {
     this.#states[guard] = mode === 'closed' ? 'failed_closed' : 'failed_open';
     if (mode === 'closed') this.#raise('block');
+  }
+
+  #timed(step: () => void): void {
+    const started = this.#options.nowMicros();
+    step();
+    this.#options.receipt.engineMicros += this.#options.nowMicros() - started;
   }
 
   #raise(action: Action): void {

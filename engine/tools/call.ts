@@ -1,12 +1,22 @@
 /** One tool call as found, whatever form it had. */
 import type { Span } from '../types.ts';
-import { firstMember, memberOf, type ParseTree, stringOf, type Tree, type TreeObject } from './tree.ts';
+import {
+  firstMember,
+  memberOf,
+  type ParseTree,
+  stringOf,
+  type Tree,
+  type TreeObject,
+  type TreeString,
+} from './tree.ts';
 
 export interface FoundCall {
   /** Null when the call does not say which tool it means. */
   readonly name: string | null;
   /** Null when they are missing or could not be read. */
   readonly args: TreeObject | null;
+  /** Arguments of a free-form tool that are no JSON object. */
+  readonly text?: TreeString;
   /** The arguments, or the call itself, could not be read. */
   readonly badJson: boolean;
   /** JSON pointer of the call; behind `#` one inside a decoded text. */
@@ -53,11 +63,14 @@ export function readCall(node: Tree, path: string, parse: ParseTree): FoundCall 
   const name = nameOf(inner.node);
   const given = firstMember(inner.node, ARGUMENTS);
   const read = readArguments(given?.value ?? null, parse);
+  const freeForm = inner.path === '/custom' || stringOf(memberOf(node, 'type')) === 'custom_tool_call';
+  const text = freeForm && read.badJson && given?.value.kind === 'string' ? given.value : null;
   const base = `${path}${inner.path}`;
   return {
     name,
     args: read.args,
-    badJson: name === null || read.badJson,
+    ...(text !== null && { text }),
+    badJson: name === null || (text === null && read.badJson),
     path,
     argsPath: `${base}/${given?.key ?? 'arguments'}`,
     span: { start: node.start, end: node.end },

@@ -20,7 +20,7 @@ export function findPartCalls(items: readonly Tree[], path: string, parse: Parse
 }
 
 /** Calls in a text: as marked by a model's template, or as the whole text. */
-export function findTextCalls(text: string, path: string, parse: ParseTree): FoundCall[] {
+export function findTextCalls(text: string, path: string, parse: ParseTree): readonly FoundCall[] {
   const whole = wholeJson(text);
   if (whole !== null) {
     const tree = parse(whole.text);

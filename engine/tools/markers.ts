@@ -11,16 +11,39 @@ import type { ParseTree, Tree, TreeObject } from './tree.ts';
  * Groups: 1 a tag or bar token that JSON follows, 2 `name` of invoke, 3 name of `<function=…>`, 4 recipient of
  * harmony, 5 a token that a name follows.
  */
-const MARKER = new RegExp(
+const MARKER_FORMS = [
+  String.raw`(<(?:[a-z][\w.-]{0,20}:)?(?:tool_calls?|toolcalls?|start_function_call)\s{0,4}>|<\|tool_calls?\|?>|<\|tool_call_start\|>|\[TOOL_CALLS\]|<\|python_tag\|>)`,
+  String.raw`<(?:[a-z][\w.-]{0,20}:)?invoke\s{1,4}name\s{0,4}=\s{0,4}["']([^"'<>]{1,128})["'][^<>]{0,64}>`,
+  String.raw`<function\s{0,4}=\s{0,4}["']?([^"'<>]{1,128})["']?\s{0,4}>`,
+  String.raw`\bto=((?:functions\.)?[\w.-]{1,128})(?![\w.-])[^{}]{0,96}?<\|message\|>`,
+  String.raw`(<\|tool_call_begin\|>|<[｜|]tool[▁_]call[▁_]begin[｜|]>)`,
+].join('|');
+/** At one place; the search looks only at places where a marker can begin. */
+const MARKER = new RegExp(MARKER_FORMS, 'iuy');
+/** A marker begins with one of these, whatever its form. */
+const OPENER = /[<[]|t(?:o(?:=|$)|$)/gi;
+
+/**
+ * What may still become a marker when more text comes: every beginning of one, and little else. Looser than the forms,
+ * never tighter. Linear: anchored, bounded classes that exclude what follows them, or one class to the end.
+ */
+const PARTIAL = new RegExp(
   [
-    String.raw`(<(?:[a-z][\w.-]{0,20}:)?(?:tool_calls?|toolcalls?|start_function_call)\s{0,4}>|<\|tool_calls?\|?>|<\|tool_call_start\|>|\[TOOL_CALLS\]|<\|python_tag\|>)`,
-    String.raw`<(?:[a-z][\w.-]{0,20}:)?invoke\s{1,4}name\s{0,4}=\s{0,4}["']([^"'<>]{1,128})["'][^<>]{0,64}>`,
-    String.raw`<function\s{0,4}=\s{0,4}["']?([^"'<>]{1,128})["']?\s{0,4}>`,
-    String.raw`\bto=((?:functions\.)?[\w.-]{1,128})(?![\w.-])[^{}]{0,96}?<\|message\|>`,
-    String.raw`(<\|tool_call_begin\|>|<[｜|]tool[▁_]call[▁_]begin[｜|]>)`,
-  ].join('|'),
-  'giu',
+    String.raw`<(?:[|｜]?[a-z▁_][\w▁.:-]{0,48})?[|｜]?`,
+    '<[|｜][^<>]{0,32}',
+    String.raw`<[a-z][\w.:-]{0,44}\s{0,4}`,
+    String.raw`<(?:[a-z][\w.-]{0,20}:)?invoke\s{1,4}[^<>]{0,220}`,
+    String.raw`<function\s{0,4}=[^<>]{0,148}`,
+    String.raw`\[[a-z_\u017f\u212a]{0,11}`,
+    String.raw`\bto?`,
+    String.raw`\bto=[\w.-]{0,138}(?:[^{}\w.-][^{}]{0,107})?`,
+  ]
+    .map((form) => `${form}$`)
+    .join('|'),
+  'iuy',
 );
+/** No beginning of a marker is longer; in units, of which a character may have two. */
+export const PARTIAL_UNITS_MAX = 560;
 
 /** What ends a call whose body is no JSON. */
 const CLOSER =
@@ -42,26 +65,67 @@ const XML_PARAMETER =
 /** A call says what it is within so many units. */
 const HEAD_UNITS = 512;
 
+/** What was read of a text that may go on. */
+export interface MarkedCalls {
+  readonly calls: readonly FoundCall[];
+  /** Nothing that was found or may yet be found begins before this. */
+  readonly end: number;
+  /** At `end` stands a marker whose call may go on. */
+  readonly open: boolean;
+}
+
+/** A call's reading is final once so many units follow it: more than any marker, name or separator is long. */
+export const SETTLED_UNITS = 1024;
+
 /** Every marked call of a text. */
-export function findMarkedCalls(text: string, path: string, parse: ParseTree): FoundCall[] {
-  const found: FoundCall[] = [];
+export function findMarkedCalls(text: string, path: string, parse: ParseTree): readonly FoundCall[] {
+  return readMarkedCalls(text, 0, true, text.length, path, parse).calls;
+}
+
+/**
+ * The marked calls from `from` on. Of a text that is not `final` only those are given that no further text can change,
+ * so however a text is cut into pieces, the calls are those of the whole. One that needs more than `unitsMax` for that
+ * stays open.
+ */
+export function readMarkedCalls(
+  text: string,
+  from: number,
+  final: boolean,
+  unitsMax: number,
+  path: string,
+  parse: ParseTree,
+): MarkedCalls {
+  const calls: FoundCall[] = [];
   const reader = new Reader(text, path, parse);
-  MARKER.lastIndex = 0;
-  for (let match = MARKER.exec(text); match !== null; match = MARKER.exec(text)) {
-    const from = MARKER.lastIndex;
-    const marker = { start: match.index, end: from };
-    const [, generic, invoked, tagged, recipient] = match;
-    const name = invoked ?? tagged ?? recipient?.replace(/^functions\./, '') ?? null;
-    const result =
-      name !== null
-        ? reader.named(marker, name)
-        : generic !== undefined
-          ? reader.generic(marker)
-          : reader.prefixed(marker);
-    found.push(...result.calls);
-    MARKER.lastIndex = Math.max(from, result.end);
+  OPENER.lastIndex = from;
+  for (let opener = OPENER.exec(text); opener !== null; opener = OPENER.exec(text)) {
+    const start = opener.index;
+    MARKER.lastIndex = start;
+    const match = MARKER.exec(text);
+    if (match === null) {
+      if (!final && mayBecomeMarker(text, start)) return { calls, end: start, open: false };
+      continue;
+    }
+    const result = readMarked(reader, match, { start, end: MARKER.lastIndex });
+    const settled = result.end + SETTLED_UNITS;
+    if (!final && (text.length < settled || settled - start > unitsMax)) return { calls, end: start, open: true };
+    for (const call of result.calls) calls.push(call);
+    OPENER.lastIndex = Math.max(start + match[0].length, result.end);
   }
-  return found;
+  return { calls, end: text.length, open: false };
+}
+
+function mayBecomeMarker(text: string, start: number): boolean {
+  if (text.length - start > PARTIAL_UNITS_MAX) return false;
+  PARTIAL.lastIndex = start;
+  return PARTIAL.test(text);
+}
+
+function readMarked(reader: Reader, match: RegExpExecArray, marker: Span): Read {
+  const [, generic, invoked, tagged, recipient] = match;
+  const name = invoked ?? tagged ?? recipient?.replace(/^functions\./, '') ?? null;
+  if (name !== null) return reader.named(marker, name);
+  return generic !== undefined ? reader.generic(marker) : reader.prefixed(marker);
 }
 
 interface Read {

@@ -4,6 +4,9 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { type GatewayConfig, gatewaySchema, type Policy } from '../../config/schema.ts';
+import { guardProblems } from '../../engine/guards.ts';
+import { checkToolPolicy } from '../../engine/tools/policy.ts';
+import { providerConfigProblems } from './providers.ts';
 import { ConfigError, check, readYaml } from './yaml.ts';
 
 /** The tenant and the policy that always exist. */
@@ -113,5 +116,12 @@ function crossProblems(config: GatewayConfig): string[] {
     if (Object.hasOwn(config.policies, policy)) continue;
     problems.push(`tenants.${tenant}.policy: found "${policy}"; expected one of the policies ${names.join(', ')}`);
   }
+  for (const [name, policy] of Object.entries(config.policies)) {
+    for (const problem of checkToolPolicy(policy.tools, config.limits)) {
+      problems.push(`policies.${name}.tools: ${problem}`);
+    }
+    for (const problem of guardProblems(policy, config.limits)) problems.push(`policies.${name}.${problem}`);
+  }
+  problems.push(...providerConfigProblems(config));
   return problems;
 }

@@ -1,104 +1,108 @@
-/** What the demo models say: a pure function of the request. */
+/** What the demo models say: a pure function of the request, in no provider's format. */
 import { z } from 'zod';
 
 export const DEMO_MODELS = ['demo-chat', 'demo-leak'] as const;
 
-const CHOICES_MAX = 8;
+export type DemoModel = (typeof DEMO_MODELS)[number];
 
-const partSchema = z.looseObject({ type: z.string(), text: z.string().optional() });
-const messageSchema = z.looseObject({
-  role: z.string(),
-  content: z.union([z.string(), z.array(partSchema)]).nullish(),
-});
-const requestSchema = z.looseObject({
-  model: z.string(),
-  messages: z.array(messageSchema).min(1),
-  stream: z.boolean().nullish(),
-  stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
-  n: z.int().min(1).max(CHOICES_MAX).nullish(),
-  tools: z.array(z.looseObject({ function: z.looseObject({ name: z.string() }).optional() })).nullish(),
-});
-
-export interface ChatRequest {
-  readonly model: (typeof DEMO_MODELS)[number];
-  readonly messages: readonly { readonly role: string; readonly text: string }[];
-  readonly tools: readonly string[];
-  readonly n: number;
-  readonly stream: boolean;
-  readonly includeUsage: boolean;
+export interface DemoTurn {
+  readonly role: string;
+  readonly text: string;
 }
 
-export type ReadChatRequest =
-  | { readonly kind: 'chat'; readonly request: ChatRequest }
-  | { readonly kind: 'invalid'; readonly message: string }
-  | { readonly kind: 'unknown_model' };
+export interface DemoRequest {
+  readonly model: DemoModel;
+  /** System texts included. */
+  readonly turns: readonly DemoTurn[];
+  /** Names of the tools on offer. */
+  readonly tools: readonly string[];
+}
 
-export interface ChatAnswer {
+export interface DemoAnswer {
   /** The text in the pieces a stream sends. */
   readonly words: readonly string[];
-  readonly toolCall: {
-    readonly id: string;
-    readonly type: 'function';
-    readonly function: { readonly name: string; readonly arguments: string };
-  } | null;
-  readonly finishReason: 'stop' | 'tool_calls';
-  readonly usage: { readonly prompt_tokens: number; readonly completion_tokens: number; readonly total_tokens: number };
+  /** Made in place of a text. */
+  readonly toolCall: { readonly name: string; readonly arguments: string } | null;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
 }
 
-export function readChatRequest(body: string): ReadChatRequest {
+export interface DemoFailure {
+  readonly status: number;
+  readonly code: string;
+  readonly message: string;
+  readonly param: string | null;
+}
+
+export type ReadRequest<T> =
+  | { readonly kind: 'request'; readonly data: T; readonly model: DemoModel }
+  | ({ readonly kind: 'failed' } & DemoFailure);
+
+/** Text as a string or as parts, some of which have none. */
+export const contentSchema = z.union([z.string(), z.array(z.looseObject({ text: z.string().nullish() }))]);
+
+/** `what` is said in the message of a request of another shape. */
+export function readRequest<T extends { model: string }>(
+  schema: z.ZodType<T>,
+  body: string,
+  what: string,
+): ReadRequest<T> {
+  const invalid = { kind: 'failed', status: 400, code: 'invalid_request', param: null } as const;
   let json: unknown;
   try {
     json = JSON.parse(body);
   } catch {
-    return { kind: 'invalid', message: 'The request body is not valid JSON.' };
+    return { ...invalid, message: 'The request body is not valid JSON.' };
   }
-  const parsed = requestSchema.safeParse(json);
+  const parsed = schema.safeParse(json);
   if (!parsed.success) {
     const where = parsed.error.issues[0]?.path.join('.') ?? '';
-    return { kind: 'invalid', message: `The request is not a chat completion request: see "${where}".` };
+    return { ...invalid, message: `The request is not a ${what} request: see "${where}".` };
   }
-  const { data } = parsed;
-  const model = DEMO_MODELS.find((id) => id === data.model);
-  if (model === undefined) return { kind: 'unknown_model' };
-  return {
-    kind: 'chat',
-    request: {
-      model,
-      messages: data.messages.map(({ role, content }) => ({ role, text: textOf(content) })),
-      tools: (data.tools ?? []).flatMap((tool) => (tool.function === undefined ? [] : [tool.function.name])),
-      n: data.n ?? 1,
-      stream: data.stream ?? false,
-      includeUsage: data.stream_options?.include_usage ?? false,
-    },
-  };
+  const model = DEMO_MODELS.find((id) => id === parsed.data.model);
+  if (model === undefined) return { kind: 'failed', ...UNKNOWN_MODEL };
+  return { kind: 'request', data: parsed.data, model };
 }
 
-export function chatAnswer(request: ChatRequest): ChatAnswer {
-  const promptTokens = request.messages.reduce((sum, { text }) => sum + tokens(text), 0);
-  const last = request.messages.findLast(({ role }) => role === 'user')?.text ?? '';
+export const UNKNOWN_MODEL: DemoFailure = {
+  status: 404,
+  code: 'model_not_found',
+  message: 'The demo provider has only demo-chat and demo-leak.',
+  param: 'model',
+};
+
+export function demoAnswer(request: DemoRequest): DemoAnswer {
+  const inputTokens = request.turns.reduce((sum, { text }) => sum + tokens(text), 0);
+  const last = request.turns.findLast(({ role }) => role === 'user')?.text ?? '';
   const tool = toolAskedFor(last, request.tools);
   // A tool result after the question means that the call was made.
-  if (tool !== null && request.messages.at(-1)?.role === 'user') {
+  if (tool !== null && request.turns.at(-1)?.role === 'user') {
     const args = JSON.stringify({ query: 'demo', limit: 3 });
-    return {
-      words: [],
-      toolCall: { id: 'call_demo_0', type: 'function', function: { name: tool, arguments: args } },
-      finishReason: 'tool_calls',
-      usage: usage(promptTokens, tokens(args)),
-    };
+    return { words: [], toolCall: { name: tool, arguments: args }, inputTokens, outputTokens: tokens(args) };
   }
   const text = request.model === 'demo-leak' ? recital(request) : reply(last);
-  return {
-    // Linear: each place is tested once, one character to either side.
-    words: text.split(/(?<=\s)(?=\S)/u),
-    toolCall: null,
-    finishReason: 'stop',
-    usage: usage(promptTokens, tokens(text)),
-  };
+  // Linear: each place is tested once, one character to either side.
+  const words = text.split(/(?<=\s)(?=\S)/u);
+  return { words, toolCall: null, inputTokens, outputTokens: tokens(text) };
 }
 
-function recital(request: ChatRequest): string {
-  const system = request.messages.filter(({ role }) => role === 'system' || role === 'developer');
+/** A rough count, about four characters each. */
+export function tokens(text: string): number {
+  return Math.ceil(text.length / 4);
+}
+
+export function textOf(content: z.infer<typeof contentSchema> | null | undefined): string {
+  if (content === null || content === undefined) return '';
+  return typeof content === 'string' ? content : content.map((part) => part.text ?? '').join(' ');
+}
+
+/** Pieces of tool arguments as a stream sends them. */
+export function argumentPieces(args: string): readonly string[] {
+  return args.match(/.{1,8}/gsu) ?? [];
+}
+
+function recital(request: DemoRequest): string {
+  const system = request.turns.filter(({ role }) => role === 'system' || role === 'developer');
   if (system.length === 0) return 'There is no system message to recite.';
   return `My instructions are: ${system.map(({ text }) => text).join(' ')}`;
 }
@@ -122,18 +126,4 @@ function toolAskedFor(text: string, tools: readonly string[]): string | null {
   // Linear: a literal and classes that exclude each other.
   const name = /\buse tool ([\w-]+(?:\.[\w-]+)*)/i.exec(text)?.[1];
   return tools.find((tool) => tool === name) ?? null;
-}
-
-/** A rough count, about four characters each. */
-function tokens(text: string): number {
-  return Math.ceil(text.length / 4);
-}
-
-function usage(prompt: number, completion: number): ChatAnswer['usage'] {
-  return { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion };
-}
-
-function textOf(content: string | readonly { text?: string | undefined }[] | null | undefined): string {
-  if (content === null || content === undefined) return '';
-  return typeof content === 'string' ? content : content.map((part) => part.text ?? '').join(' ');
 }

@@ -13,18 +13,39 @@ export interface Caller {
   readonly policy: Policy;
 }
 
+/** Says which key is the gateway's where the caller sends a key of the provider as well. Never forwarded. */
+const GATEWAY_KEY_HEADER = 'x-portcullis-key';
+/** What a header to a provider can carry. */
+const CALLERS_KEY_CHARS_MAX = 8192;
+
 /**
- * The presented key: `Authorization` with a scheme we know, then `X-API-Key`, then the body's `token`. The first one
- * present decides: a bad header is not forgiven for a good body.
+ * The presented key: `X-Portcullis-Key`, then `Authorization` with a scheme we know, then `X-API-Key` and `API-Key`,
+ * then the body's `token`. The first one present decides: a bad header is not forgiven for a good body.
  */
 export function presentedKey(headers: IncomingHttpHeaders, bodyToken: string | null): string | null {
+  return headerValue(headers, GATEWAY_KEY_HEADER) ?? providerKey(headers) ?? (bodyToken?.trim() || null);
+}
+
+/**
+ * The caller's own key of a provider. Null unless the caller proved itself to the gateway with another one: a key that
+ * stands where the gateway's is looked for must never be forwarded.
+ */
+export function callersOwnKey(headers: IncomingHttpHeaders): string | null {
+  const ours = headerValue(headers, GATEWAY_KEY_HEADER);
+  const theirs = providerKey(headers);
+  if (ours === null || theirs === null || theirs === ours || theirs.length > CALLERS_KEY_CHARS_MAX) return null;
+  return /^[!-~]+$/.test(theirs) ? theirs : null; // linear: one class, anchored
+}
+
+/** In the places where SDKs put a key: OpenAI's, Anthropic's, Azure's. */
+function providerKey(headers: IncomingHttpHeaders): string | null {
   const match = /^(?:bearer|token)[ \t]+(.*)$/i.exec(headers.authorization ?? ''); // linear: one class after a literal
-  const fromScheme = match?.[1]?.trim();
-  if (fromScheme) return fromScheme;
-  const header = headers['x-api-key'];
-  const fromHeader = (Array.isArray(header) ? header[0] : header)?.trim();
-  if (fromHeader) return fromHeader;
-  return bodyToken?.trim() ? bodyToken.trim() : null;
+  return match?.[1]?.trim() || headerValue(headers, 'x-api-key') || headerValue(headers, 'api-key');
+}
+
+function headerValue(headers: IncomingHttpHeaders, name: string): string | null {
+  const header = headers[name];
+  return (Array.isArray(header) ? header[0] : header)?.trim() || null;
 }
 
 /** The state of a refused key, in the words of the validate API. */

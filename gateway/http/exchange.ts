@@ -28,6 +28,16 @@ export class Exchange {
   tokenId: string | null = null;
   action: string | null = null;
   code: string | null = null;
+  /** Name of the provider that served it. */
+  provider: string | null = null;
+  /** Why it was not read, where it was not. */
+  reason: string | null = null;
+  inputTokens: number | null = null;
+  outputTokens: number | null = null;
+  /** The provider did not say, or not all of it. */
+  usageEstimated = false;
+  /** Methods of the path, for a 405. */
+  allow = '';
 
   constructor(incoming: IncomingMessage, outgoing: ServerResponse, route: string) {
     this.incoming = incoming;

@@ -5,7 +5,8 @@
  */
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { ensurePrivateDir } from '../dataDir.ts';
-import type { CanaryRecord, Store, StoredToken, TokenRecord, UserRecord } from './port.ts';
+import { KeptTable } from './keptTable.ts';
+import type { CanaryRecord, KeptRecord, Store, StoredToken, TokenRecord, UserRecord } from './port.ts';
 import { canarySchema, encodeRecord, RecordReader, storedTokenSchema, userSchema } from './records.ts';
 
 /** LMDB keys end at 1978 bytes; ours are short, and what is longer cannot be a name we gave. */
@@ -48,6 +49,7 @@ class EmbeddedStore implements Store {
   readonly #byTenant: Database<Buffer, Key>;
   /** [expiresAt, tenant, id] -> `DERIVED` or nothing: all canaries by expiry */
   readonly #byExpiry: Database<Buffer, Key>;
+  readonly #kept: KeptTable;
   readonly #meta: Database<string, Key>;
 
   constructor(root: RootDatabase, onCorrupt: (table: string) => void) {
@@ -61,6 +63,7 @@ class EmbeddedStore implements Store {
     this.#canaries = root.openDB({ name: 'canaries', encoding: 'binary' });
     this.#byTenant = root.openDB({ name: 'canariesByTenant', encoding: 'binary' });
     this.#byExpiry = root.openDB({ name: 'canariesByExpiry', encoding: 'binary' });
+    this.#kept = new KeptTable(root, () => onCorrupt('kept'));
     this.#meta = root.openDB({ name: 'meta', encoding: 'string' });
   }
 
@@ -183,6 +186,19 @@ class EmbeddedStore implements Store {
     return this.#fresh(() => this.#generation());
   }
 
+  async putKept(records: readonly KeptRecord[]): Promise<void> {
+    checkKeys(...records.flatMap(({ id, tenant }) => [id, tenant]));
+    await this.#write(() => this.#kept.put(records));
+  }
+
+  async kept(tenant: string, id: string, now: number): Promise<KeptRecord | null> {
+    return this.#fresh(() => (isKey(tenant) && isKey(id) ? this.#kept.get(tenant, id, now) : null));
+  }
+
+  async removeKept(tenant: string, id: string): Promise<boolean> {
+    return isKey(tenant) && isKey(id) ? this.#write(() => this.#kept.remove(tenant, id)) : false;
+  }
+
   async sweep(now: number): Promise<number> {
     let removed = 0;
     for (;;) {
@@ -194,7 +210,7 @@ class EmbeddedStore implements Store {
           void this.#byTenant.remove([tenant, expiresAt, id]);
           void this.#canaries.remove([tenant, id]);
         }
-        return keys.length;
+        return keys.length + this.#kept.sweep(now, SWEEP_BATCH - keys.length);
       });
       removed += batch;
       if (batch < SWEEP_BATCH) return removed;

@@ -54,6 +54,18 @@ export interface CanaryRecord {
   readonly expiresAt: number;
 }
 
+/** Something a provider keeps for a client: a stored response, or one of its items. Ids are the provider's. */
+export interface KeptRecord {
+  readonly id: string;
+  readonly tenant: string;
+  /** Name of the provider that has it. */
+  readonly provider: string;
+  /** Sealed by the caller; opaque to the store. */
+  readonly sealed: Uint8Array;
+  readonly createdAt: number;
+  readonly expiresAt: number;
+}
+
 export interface Store {
   /** `digest` is the HMAC-SHA-256 of the token value in hex. */
   /** Replaces a token of the same id, whose earlier digest no longer matches. */
@@ -77,6 +89,12 @@ export interface Store {
   foreignCanaries(tenant: string, now: number, max: number): Promise<CanaryRecord[]>;
   /** Changes whenever a canary is added or prolonged; cheap, for caches. */
   canaryGeneration(): Promise<number>;
+  /** Notes what a provider keeps, all or nothing. */
+  putKept(records: readonly KeptRecord[]): Promise<void>;
+  /** Null when the tenant has no such thing, or no longer. */
+  kept(tenant: string, id: string, now: number): Promise<KeptRecord | null>;
+  /** False when there was none. */
+  removeKept(tenant: string, id: string): Promise<boolean>;
   /** Removes what has expired; returns how many entries. */
   sweep(now: number): Promise<number>;
 

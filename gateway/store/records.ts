@@ -1,6 +1,6 @@
 /** How records are written as bytes, and how they are read back when the bytes may be anything. */
 import { z } from 'zod';
-import type { CanaryRecord, StoredToken, UserRecord } from './port.ts';
+import type { CanaryRecord, KeptRecord, StoredToken, UserRecord } from './port.ts';
 
 /** Parsed records kept by a reader; some hundred bytes each. */
 const SEEN_MAX = 4_096;
@@ -39,8 +39,17 @@ export const canarySchema = z.strictObject({
   expiresAt: millis,
 }) satisfies z.ZodType<CanaryRecord>;
 
+export const keptSchema = z.strictObject({
+  id: z.string().min(1),
+  tenant: z.string().min(1),
+  provider: z.string().min(1),
+  sealed: z.base64().transform((text): Uint8Array => Buffer.from(text, 'base64')),
+  createdAt: millis,
+  expiresAt: millis,
+}) satisfies z.ZodType<KeptRecord>;
+
 /** JSON, with bytes in base64. */
-export function encodeRecord(record: StoredToken | UserRecord | CanaryRecord): Buffer {
+export function encodeRecord(record: StoredToken | UserRecord | CanaryRecord | KeptRecord): Buffer {
   const plain = 'sealed' in record ? { ...record, sealed: Buffer.from(record.sealed).toString('base64') } : record;
   return Buffer.from(JSON.stringify(plain));
 }

@@ -3,15 +3,17 @@
  * Owns backpressure, the abort in both directions, keep-alive comments and the ways a stream can end.
  */
 import type { OutputSession } from '../../engine/stream/session.ts';
-import { type ErrorCode, GatewayError, openaiErrorBody } from '../errors.ts';
+import { type ErrorCode, GatewayError } from '../errors.ts';
 import { ClientGone, type Exchange } from '../http/exchange.ts';
-import type { UpstreamCall, UpstreamClient, UpstreamHead, UpstreamRequest } from '../upstream/client.ts';
-import { ChatStream, type ChatStreamLimits } from './chatStream.ts';
-import { failureFrames } from './endings.ts';
+import type { UpstreamCall, UpstreamHead } from '../upstream/call.ts';
+import type { RoutedRequest, Upstream } from '../upstream/port.ts';
+import type { Usage } from '../wire/answer.ts';
+import { GuardedStream, type StreamFormat, type StreamLimits } from './guardedStream.ts';
 import { SseError, SseParser } from './sse.ts';
 
 export interface RelayOptions {
-  readonly limits: ChatStreamLimits & { readonly sseEventBytesMax: number; readonly outputBodyBytesMax: number };
+  readonly format: StreamFormat;
+  readonly limits: StreamLimits & { readonly sseEventBytesMax: number; readonly outputBodyBytesMax: number };
   readonly clientWriteMs: number;
   readonly keepAliveMs: number;
   /** Silence of the provider after which waiting frames are cut. */
@@ -26,6 +28,8 @@ export interface RelayOptions {
   readonly onFirstByte: () => void;
   /** Characters held at each release. */
   readonly onHeld: (chars: number) => void;
+  /** What the answer cost, as far as it came; called once. */
+  readonly onUsage: (usage: Usage | null, chars: number) => void;
 }
 
 /** How a stream ended. `refused` is for the caller to answer: nothing has been sent. */
@@ -41,8 +45,8 @@ const KEEP_ALIVE = ': keep-alive\n\n';
 
 /** Runs one stream. Throws `ClientGone` when the client leaves; the provider is aborted then. */
 export function relayStream(
-  upstream: UpstreamClient,
-  request: UpstreamRequest,
+  upstream: Upstream,
+  request: RoutedRequest,
   exchange: Exchange,
   session: OutputSession,
   options: RelayOptions,
@@ -60,7 +64,7 @@ class Relay {
   readonly #exchange: Exchange;
   readonly #session: OutputSession;
   readonly #options: RelayOptions;
-  readonly #stream: ChatStream;
+  readonly #stream: GuardedStream;
   readonly #parser: SseParser;
   readonly #call: UpstreamCall;
   readonly #resolve: (outcome: RelayOutcome) => void;
@@ -79,8 +83,8 @@ class Relay {
   #endTimer: NodeJS.Timeout | null = null;
 
   constructor(
-    upstream: UpstreamClient,
-    request: UpstreamRequest,
+    upstream: Upstream,
+    request: RoutedRequest,
     exchange: Exchange,
     session: OutputSession,
     options: RelayOptions,
@@ -92,7 +96,7 @@ class Relay {
     this.#options = options;
     this.#resolve = resolve;
     this.#reject = reject;
-    this.#stream = new ChatStream(session, options.limits);
+    this.#stream = new GuardedStream(session, options.format, options.limits);
     this.#parser = new SseParser({ eventBytesMax: options.limits.sseEventBytesMax }, (frame) =>
       this.#stream.onFrame(frame),
     );
@@ -228,8 +232,8 @@ class Relay {
         this.#resolve({ kind: 'refused', error });
         return;
       }
-      const withError = unavailable || this.#options.midStreamBlock === 'error';
-      for (const frame of this.#stream.blockFrames(openaiErrorBody(error), withError)) outgoing.write(frame);
+      const how = unavailable ? 'error' : this.#options.midStreamBlock;
+      for (const frame of this.#stream.stopFrames(error, how)) outgoing.write(frame);
       outgoing.end();
       this.#resolve({ kind: 'stopped', code: error.code });
     });
@@ -245,7 +249,7 @@ class Relay {
       }
       // Once text is out, what matters is that it is incomplete.
       const shown = error.code === 'upstream_timeout' ? error : new GatewayError('upstream_error', { cause: error });
-      for (const frame of failureFrames(openaiErrorBody(shown))) outgoing.write(frame);
+      for (const frame of this.#stream.failFrames(shown)) outgoing.write(frame);
       outgoing.end();
       this.#resolve({ kind: 'stopped', code: shown.code });
     });
@@ -289,6 +293,7 @@ class Relay {
     this.#parser.stop();
     if (provider === 'abort') this.#call.abort();
     else this.#letEnd();
+    this.#options.onUsage(this.#stream.usage, this.#stream.chars);
     action();
   }
 

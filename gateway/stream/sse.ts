@@ -30,6 +30,8 @@ export interface SseFrame {
    * fields that nobody inspects could carry text).
    */
   readonly needsReframing: boolean;
+  /** Besides data the block has just one field, `event`, so where events are named its bytes may leave as they are. */
+  readonly named: boolean;
   /** The block has comment lines, whose text is not part of `data`. */
   readonly hasComment: boolean;
 }
@@ -203,7 +205,7 @@ export class SseParser {
     // One data line and the blank line, LF only: nearly every frame of every provider.
     if (!unusual && !this.#anyCr && this.#lineCount === 2 && startsWithData(raw)) {
       const data = raw.toString('utf8', raw[5] === SPACE ? 6 : 5, raw.length - 2);
-      frame = { raw, data, event: null, needsReframing: false, hasComment: false };
+      frame = { raw, data, event: null, needsReframing: false, named: false, hasComment: false };
     } else frame = readBlock(raw, this.#hasBom ? BOM.length : 0, unusual);
 
     this.#hasBom = this.#bareCr = this.#anyCr = this.#midLine = false;
@@ -212,10 +214,10 @@ export class SseParser {
   }
 }
 
-/** A frame that every client reads alike: `data:` lines, LF, no other field. */
-export function reframe(data: string): Buffer {
+/** A frame that every client reads alike: `data:` lines, LF, and no other field but the event's name, if it has one. */
+export function reframe(data: string, event: string | null = null): Buffer {
   const lines = data.includes('\n') || data.includes('\r') ? data.split(/\r\n|\r|\n/).join('\ndata: ') : data;
-  return Buffer.from(`data: ${lines}\n\n`);
+  return Buffer.from(`${event === null ? '' : `event: ${event}\n`}data: ${lines}\n\n`);
 }
 
 function startsWithData(raw: Buffer): boolean {
@@ -228,6 +230,7 @@ function readBlock(raw: Buffer, from: number, unusual: boolean): SseFrame {
   const more: string[] = [];
   let event: string | null = null;
   let needsReframing = unusual;
+  let otherFields = 0;
   let hasComment = false;
   let pos = from;
   let cr = raw.indexOf(CR, pos);
@@ -246,6 +249,7 @@ function readBlock(raw: Buffer, from: number, unusual: boolean): SseFrame {
           else more.push(value);
         } else {
           needsReframing = true;
+          otherFields++;
           if (name === 'event') event = value === '' ? null : value;
         }
       }
@@ -253,7 +257,7 @@ function readBlock(raw: Buffer, from: number, unusual: boolean): SseFrame {
     pos = next;
   }
   if (data !== null && more.length > 0) data = [data, ...more].join('\n');
-  return { raw, data, event, needsReframing, hasComment };
+  return { raw, data, event, needsReframing, named: !unusual && otherFields === 1 && event !== null, hasComment };
 }
 
 function readField(raw: Buffer, start: number, end: number): { name: string; value: string } {

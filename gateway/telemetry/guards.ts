@@ -23,6 +23,7 @@ export function countOutput(
   const hit = new Set<string>(alsoHit);
   if (verdict.canaryHits.length > 0 || verdict.foreignCanary) hit.add('canary');
   if (verdict.controlTokens.length > 0) hit.add('control-tokens');
+  if (verdict.toolViolations.length > 0) hit.add('tool-policy');
   count(deps, requestId, 'output', verdict, hit);
   deps.metrics.action('output', verdict.action);
   deps.metrics.canariesEvicted(verdict.receipt.canariesEvicted);

@@ -49,9 +49,11 @@ const NUMBER_FIELDS = [
   'port',
   'count',
   'bytes',
+  'inputTokens',
+  'outputTokens',
 ] as const;
 
-const BOOLEAN_FIELDS = ['stream', 'degraded'] as const;
+const BOOLEAN_FIELDS = ['stream', 'degraded', 'usageEstimated'] as const;
 
 /** Every field a log line may have beside `level`, `time` and `event`. */
 export type LogFields = {

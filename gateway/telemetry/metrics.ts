@@ -6,6 +6,8 @@ import { createHistogram } from 'node:perf_hooks';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Action } from '../../engine/types.ts';
 import { ERRORS } from '../errors.ts';
+import type { AttemptOutcome } from '../upstream/provider.ts';
+import { DEMO_PROVIDER, ENVIRONMENT_PROVIDER } from '../upstream/settings.ts';
 
 export type Direction = 'input' | 'output';
 export type GuardOutcome = 'clean' | 'hit' | 'error_open' | 'error_closed' | 'not_run';
@@ -19,10 +21,17 @@ export interface MetricNames {
 export const METRIC_NAMES: MetricNames = {
   routes: [
     '/v1/chat/completions',
-    '/v1/models',
     '/v1/responses',
+    '/v1/responses/{id}',
+    '/v1/responses/{id}/input_items',
+    '/v1/responses/{id}/cancel',
+    '/v1/messages',
+    '/v1/messages/count_tokens',
     '/v1/completions',
     '/v1/embeddings',
+    '/v1/moderations',
+    '/v1/models',
+    '/v1/models/{id}',
     '/v1/*',
     '/validate',
     '/validate_output',
@@ -78,6 +87,14 @@ export interface Metrics {
   /** Characters still held when a frame was released. */
   heldChars(chars: number): void;
   upstreamError(code: string): void;
+  /** One attempt at a provider, or one that was left out. */
+  upstreamAttempt(provider: string, outcome: AttemptOutcome): void;
+  /** Whether the provider is left alone because it keeps failing. */
+  providerOpen(provider: string, open: boolean): void;
+  /** Tokens of a model call, as the provider counted them or as estimated from characters. */
+  tokens(direction: Direction, source: 'provider' | 'estimated', count: number): void;
+  /** A request that was relayed unread. */
+  notInspected(): void;
   requestStarted(): void;
   requestEnded(): void;
   streamOpened(): void;
@@ -93,8 +110,12 @@ export interface Metrics {
   close(): void;
 }
 
-/** `tools` may appear as labels. Makes a registry of its own, so tests and several servers in one process do not share counts. */
-export function createMetrics(names: MetricNames = METRIC_NAMES, tools: readonly string[] = []): Metrics {
+/** `tools` and `providers` may appear as labels. Makes a registry of its own, so tests and several servers in one process do not share counts. */
+export function createMetrics(
+  names: MetricNames = METRIC_NAMES,
+  tools: readonly string[] = [],
+  providers: readonly string[] = [],
+): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -124,8 +145,26 @@ export function createMetrics(names: MetricNames = METRIC_NAMES, tools: readonly
     labelNames: ['code'],
     registers,
   });
+  const upstreamAttempts = new Counter({
+    name: 'portcullis_upstream_attempts_total',
+    help: 'Attempts at each provider by outcome; skipped ones were not made.',
+    labelNames: ['provider', 'outcome'],
+    registers,
+  });
+  const providersOpen = new Gauge({
+    name: 'portcullis_provider_open',
+    help: 'Whether a provider is left alone because it keeps failing.',
+    labelNames: ['provider'],
+    registers,
+  });
   const histogram = (name: string, help: string, buckets: number[]) =>
     new Histogram({ name, help, buckets, registers });
+  const tokens = new Counter({
+    name: 'portcullis_tokens_total',
+    help: 'Tokens of model calls.',
+    labelNames: ['direction', 'source'],
+    registers,
+  });
   const added = histogram(
     'portcullis_added_latency_seconds',
     'Time added by the gateway, without the provider.',
@@ -143,6 +182,7 @@ export function createMetrics(names: MetricNames = METRIC_NAMES, tools: readonly
   const openStreams = gauge('portcullis_open_streams', 'Streamed answers being relayed.');
   const evicted = gauge('portcullis_canaries_evicted', 'Live canaries left unchecked by the bound on needles.');
   const logsDropped = counter('portcullis_logs_dropped_total', 'Log lines and fields that were dropped.');
+  const notInspected = counter('portcullis_not_inspected_total', 'Requests relayed unread, as a policy lists them.');
   const foreignHits = counter('portcullis_foreign_canary_hits_total', 'Canaries of another tenant seen in an answer.');
 
   const route = bounded(names.routes);
@@ -152,6 +192,7 @@ export function createMetrics(names: MetricNames = METRIC_NAMES, tools: readonly
   const outcome = bounded(OUTCOMES);
   const actionName = bounded(ACTIONS);
   const toolName = bounded(tools);
+  const providerName = bounded([...providers, ENVIRONMENT_PROVIDER, DEMO_PROVIDER]);
   const code = bounded(Object.keys(ERRORS));
 
   return {
@@ -175,6 +216,10 @@ export function createMetrics(names: MetricNames = METRIC_NAMES, tools: readonly
     timeToFirstByte: (seconds) => observe(firstByte, seconds),
     heldChars: (chars) => observe(held, chars),
     upstreamError: (name) => upstreamErrors.inc({ code: code(name) }),
+    upstreamAttempt: (provider, result) => upstreamAttempts.inc({ provider: providerName(provider), outcome: result }),
+    providerOpen: (provider, open) => providersOpen.set({ provider: providerName(provider) }, open ? 1 : 0),
+    tokens: (way, source, count) => tokens.inc({ direction: direction(way), source }, count),
+    notInspected: () => notInspected.inc(),
     requestStarted: () => inFlight.inc(),
     requestEnded: () => inFlight.dec(),
     streamOpened: () => openStreams.inc(),

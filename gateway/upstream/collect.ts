@@ -1,6 +1,6 @@
 import { GatewayError } from '../errors.ts';
 import { ClientGone } from '../http/exchange.ts';
-import type { UpstreamClient, UpstreamHead, UpstreamRequest } from './client.ts';
+import type { UpstreamCall, UpstreamHead, UpstreamSink } from './call.ts';
 
 export interface WholeAnswer {
   readonly head: UpstreamHead;
@@ -11,9 +11,9 @@ export interface WholeAnswer {
  * Calls the provider and waits for its whole answer, at most `bytesMax` decoded bytes.
  * Throws `GatewayError`, or `ClientGone` when `gone` is aborted; the provider's connection is closed then.
  */
-export function collect(
-  upstream: UpstreamClient,
-  request: UpstreamRequest,
+export function collect<R>(
+  upstream: { readonly call: (request: R, sink: UpstreamSink) => UpstreamCall },
+  request: R,
   { bytesMax, gone }: { bytesMax: number; gone: AbortSignal },
 ): Promise<WholeAnswer> {
   return new Promise((resolve, reject) => {

@@ -1,35 +1,36 @@
 /** The model of calls that name none: the configured one, else the first id of the provider's list. */
 import type { Limits } from '../../config/schema.ts';
 import { JsonError, member, parseJson, stringMember } from '../wire/json.ts';
-import type { UpstreamClient } from './client.ts';
 import { collect } from './collect.ts';
+import type { Upstream } from './port.ts';
 
 export class DefaultModel {
-  readonly #client: UpstreamClient;
+  readonly #upstream: Upstream | null;
   readonly #limits: Limits;
   #known: string | null;
   #asking: Promise<string | null> | null = null;
 
-  constructor(client: UpstreamClient, configured: string | null, limits: Limits) {
-    this.#client = client;
+  /** Without an upstream only the configured model is known. */
+  constructor(upstream: Upstream | null, configured: string | null, limits: Limits) {
+    this.#upstream = upstream;
     this.#limits = limits;
     this.#known = configured;
   }
 
   /** Null when the provider lists none; it is then asked again next time. */
   async get(): Promise<string | null> {
-    if (this.#known !== null) return this.#known;
-    this.#asking ??= this.#ask().finally(() => {
+    if (this.#known !== null || this.#upstream === null) return this.#known;
+    this.#asking ??= this.#ask(this.#upstream).finally(() => {
       this.#asking = null;
     });
     this.#known = await this.#asking;
     return this.#known;
   }
 
-  async #ask(): Promise<string | null> {
+  async #ask(upstream: Upstream): Promise<string | null> {
     const answer = await collect(
-      this.#client,
-      { method: 'GET', path: '/models', headers: {}, body: null },
+      upstream,
+      { method: 'GET', path: '/models', query: '', headers: {}, body: null },
       { bytesMax: this.#limits.outputBodyBytesMax, gone: new AbortController().signal },
     );
     if (answer.head.status >= 400) return null;

@@ -41,7 +41,7 @@ const NEVER_SENT = new Set([
   'content-md5',
   'content-digest',
 ]);
-const NEVER_SENT_PREFIXES = ['proxy-', 'x-forwarded-'];
+const NEVER_SENT_PREFIXES = ['proxy-', 'x-forwarded-', 'x-portcullis-'];
 
 /** `content-type` is handed on separately; cookies of a provider are none of the client's business. */
 const NEVER_RETURNED = new Set([...PER_CONNECTION, 'content-type', 'content-md5', 'content-digest', 'set-cookie']);
@@ -62,15 +62,19 @@ export class HeaderAllowList {
   }
 }
 
-/** The client's headers that go on to the provider, as the flat name and value list undici takes. */
-export function pickRequestHeaders(client: IncomingHttpHeaders, allowed: HeaderAllowList): string[] {
-  const out: string[] = [];
+/** Whether only the gateway itself may set this header on a request; names in lower case. */
+export function isReservedHeader(name: string): boolean {
+  return NEVER_SENT.has(name) || NEVER_SENT_PREFIXES.some((prefix) => name.startsWith(prefix));
+}
+
+/** The client's headers that go on to the provider. */
+export function pickRequestHeaders(client: IncomingHttpHeaders, allowed: HeaderAllowList): Map<string, string> {
+  const out = new Map<string, string>();
   const dropped = namedByConnection(client.connection);
   for (const name in client) {
-    if (!allowed.has(name) || NEVER_SENT.has(name) || dropped?.has(name)) continue;
-    if (NEVER_SENT_PREFIXES.some((prefix) => name.startsWith(prefix))) continue;
+    if (!allowed.has(name) || isReservedHeader(name) || dropped?.has(name)) continue;
     const value = joined(client[name]);
-    if (value !== null) out.push(name, value);
+    if (value !== null) out.set(name, value);
   }
   return out;
 }

@@ -1,4 +1,5 @@
 /** The address of a provider, as it stands in configuration. */
+import { isRefusedAddress } from './address.ts';
 
 export interface UpstreamUrl {
   readonly origin: string;
@@ -20,5 +21,6 @@ export function parseUpstreamUrl(url: string): UpstreamUrl {
     throw new Error('expected an upstream address without user name or password');
   if (text.includes('?') || text.includes('#'))
     throw new Error('expected an upstream address without query or fragment');
+  if (isRefusedAddress(parsed.hostname)) throw new Error('expected an upstream address that is not link-local');
   return { origin: parsed.origin, basePath: parsed.pathname.replace(/\/+$/, '') };
 }

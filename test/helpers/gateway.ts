@@ -21,6 +21,8 @@ export interface GatewayOptions {
   readonly upstream: string;
   readonly upstreamKey?: string;
   readonly upstreamModel?: string | null;
+  /** Where the keys of configured providers are looked up. */
+  readonly env?: Readonly<Record<string, string>>;
   readonly config?: (config: GatewayConfig) => GatewayConfig;
   readonly engine?: (config: GatewayConfig, secrets: Secrets) => Engine;
 }
@@ -65,12 +67,13 @@ export async function startGateway(options: GatewayOptions): Promise<TestGateway
     store,
     secrets,
     log: createLog({ level: 'debug', destination }),
-    metrics: createMetrics(METRIC_NAMES, config.telemetry.toolLabels),
+    metrics: createMetrics(METRIC_NAMES, config.telemetry.toolLabels, Object.keys(config.providers)),
     upstream: {
       url: options.upstream,
       key: options.upstreamKey ?? null,
       model: options.upstreamModel === undefined ? 'mock-model' : options.upstreamModel,
     },
+    env: options.env ?? {},
     engine,
   });
   const createKey = async (scopes: readonly Scope[], tenants: readonly string[] = ['*']): Promise<string> => {

@@ -38,18 +38,23 @@ export interface Cut {
   readonly how: 'destroy' | 'reset' | 'end' | 'silence';
 }
 
+/** The payload of `data:`, or one with a line `event:` above it. */
+export type StreamEvent = string | { readonly event: string; readonly data: string };
+
 export interface StreamReply {
-  /** Payloads of `data:`, without `[DONE]`. */
-  readonly events: readonly string[];
+  /** Without `[DONE]`. */
+  readonly events: readonly StreamEvent[];
+  /** Gives each payload the event name that its member `type` has, as the Responses and Messages APIs do. */
+  readonly named?: boolean;
   readonly framing?: Framing;
   readonly intervalMs?: number;
   /** Splits each event, or with `intervalMs` 0 the whole stream, into writes of so many bytes. */
   readonly bytesPerWrite?: number;
   /** Null sends none. */
   readonly contentType?: string | null;
-  /** False leaves `[DONE]` out. */
+  /** Whether `[DONE]` is sent. By default only after a stream without event names. */
   readonly done?: boolean;
-  readonly afterDone?: readonly string[];
+  readonly afterDone?: readonly StreamEvent[];
   readonly cut?: Cut;
 }
 
@@ -66,7 +71,8 @@ export interface Reply {
   readonly fault?: 'destroy' | 'reset' | 'never' | 'head-then-silence' | 'head-then-destroy';
 }
 
-const CREATED = 1_767_225_600;
+/** 2026-01-01. */
+export const CREATED = 1_767_225_600;
 
 export interface Message {
   readonly content?: string | null;
@@ -161,35 +167,60 @@ export function toolCallEvents(calls: readonly ToolCall[], size = 4): string[] {
 
 /** The bytes of each event, `[DONE]` and what follows it included. */
 export function frameEvents(stream: StreamReply): Buffer[] {
-  const payloads = [...stream.events];
-  if (stream.done !== false) payloads.push('[DONE]');
-  payloads.push(...(stream.afterDone ?? []));
-  return payloads.map((payload, i) => Buffer.from(frame(payload, i, stream.framing ?? 'lf')));
+  const events = [...stream.events];
+  const hasNames = stream.named === true || events.some((event) => typeof event !== 'string');
+  if (stream.done ?? !hasNames) events.push('[DONE]');
+  events.push(...(stream.afterDone ?? []));
+  return events.map((event, i) => Buffer.from(frame(withName(event, stream), i, stream.framing ?? 'lf')));
 }
 
-function frame(data: string, i: number, framing: Framing): string {
+interface NamedEvent {
+  readonly event: string | null;
+  readonly data: string;
+}
+
+function withName(event: StreamEvent, stream: StreamReply): NamedEvent {
+  if (typeof event !== 'string') return event;
+  return { event: stream.named === true && event !== '[DONE]' ? typeOf(event) : null, data: event };
+}
+
+function typeOf(data: string): string | null {
+  try {
+    const { type } = JSON.parse(data) as { type?: unknown };
+    return typeof type === 'string' ? type : null;
+  } catch {
+    // A payload that is broken on purpose has its name all the same.
+    return /"type":"([\w.]+)"/.exec(data)?.[1] ?? null;
+  }
+}
+
+const LINE_ENDS = ['\n', '\r\n', '\r', '\n', '\r\n'] as const;
+const EVENT_ENDS = ['\n\n', '\r\n\r\n', '\r\r', '\n\r\n', '\r\n\n'] as const;
+
+function frame({ event, data }: NamedEvent, i: number, framing: Framing): string {
+  const name = (end: string, blank = ' ') => (event === null ? '' : `event:${blank}${event}${end}`);
   switch (framing) {
     case 'lf':
-      return `data: ${data}\n\n`;
+      return `${name('\n')}data: ${data}\n\n`;
     case 'crlf':
-      return `data: ${data}\r\n\r\n`;
+      return `${name('\r\n')}data: ${data}\r\n\r\n`;
     case 'cr':
-      return `data: ${data}\r\r`;
+      return `${name('\r')}data: ${data}\r\r`;
     case 'mixed':
-      return `data: ${data}${['\n\n', '\r\n\r\n', '\r\r', '\n\r\n', '\r\n\n'][i % 5]}`;
+      return `${name(LINE_ENDS[i % 5] ?? '')}data: ${data}${EVENT_ENDS[i % 5]}`;
     case 'no-space':
-      return `data:${data}\n\n`;
+      return `${name('\n', '')}data:${data}\n\n`;
     case 'multi-line':
       // Between the first two members of the object a line end is white space.
-      return `data: ${data.replace(',"', '\ndata: ,"')}\n\n`;
+      return `${name('\n')}data: ${data.replace(',"', '\ndata: ,"')}\n\n`;
     case 'comments':
-      return `: keep-alive\n\n: processing\ndata: ${data}\n\n`;
+      return `: keep-alive\n\n: processing\n${name('\n')}data: ${data}\n\n`;
     case 'event-message':
-      return `event: message\ndata: ${data}\n\n`;
+      return `${name('\n') || 'event: message\n'}data: ${data}\n\n`;
     case 'id-retry':
-      return `id: ${i}\nretry: 3000\ndata: ${data}\n\n`;
+      return `id: ${i}\nretry: 3000\n${name('\n')}data: ${data}\n\n`;
     case 'bom':
-      return `${i === 0 ? '\u{feff}' : ''}data: ${data}\n\n`;
+      return `${i === 0 ? '\u{feff}' : ''}${name('\n')}data: ${data}\n\n`;
     default: {
       const never: never = framing;
       throw new Error(`unknown framing ${String(never)}`);

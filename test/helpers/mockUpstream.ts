@@ -1,35 +1,30 @@
 /**
- * A provider whose every answer the test decides. Answers are taken from a queue (`reply`, `next`), then from
- * `fallback`; `GET /models` is answered apart and takes none.
+ * A provider whose every answer the test decides. Answers are taken from a queue (`reply`, `next`); then the endpoints
+ * that have one right answer give it: stored responses, embeddings, moderations, a model by id; the rest comes from
+ * `fallback`. `GET /models` is answered apart, takes none and is not recorded.
  */
-import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
+import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { finished } from 'node:stream/promises';
 import zlib from 'node:zlib';
 import { completion, contentEvents, frameEvents, pieces, type Reply, type StreamReply } from './mockAnswers.ts';
+import { anthropicMessage, messageEvents } from './mockMessages.ts';
+import {
+  completionAnswer,
+  completionEvents,
+  embeddingsAnswer,
+  modelObject,
+  moderationsAnswer,
+  unknownModel,
+} from './mockPlain.ts';
+import { type RecordedRequest, record } from './mockRequest.ts';
+import { MockResponseStore } from './mockResponseStore.ts';
+import { echoed, responseEvents, responseObject, textItem } from './mockResponses.ts';
 
 export * from './mockAnswers.ts';
-
-/** A request as the provider saw it. */
-export interface RecordedRequest {
-  readonly method: string;
-  readonly path: string;
-  readonly headers: IncomingHttpHeaders;
-  readonly text: string;
-  /** Undefined when the body is not JSON. */
-  readonly json: unknown;
-  /** Text of all system and developer messages, which may carry a canary. */
-  readonly systemText: string;
-  readonly messages: readonly { readonly role: string; readonly text: string }[];
-  readonly wantsStream: boolean;
-  /** When each stream event was written, by `performance.now()`. */
-  readonly sentAt: number[];
-  /** The connection went away before the answer was complete. */
-  aborted: boolean;
-  abortedAt: number | null;
-  /** Settles once the answer is sent or the connection is gone. */
-  readonly over: Promise<void>;
-}
+export * from './mockMessages.ts';
+export * from './mockPlain.ts';
+export type { MockSurface, RecordedRequest } from './mockRequest.ts';
+export * from './mockResponses.ts';
 
 /** Returns an answer, or nothing when it wrote one itself. */
 export type MockHandler = (
@@ -40,9 +35,13 @@ export type MockHandler = (
 export class MockUpstream {
   /** Base URL, ends in `/v1`. */
   readonly url: string;
+  /** Without a path: the base URL of the Anthropic SDK, which adds `/v1` itself. */
+  readonly origin: string;
   readonly requests: RecordedRequest[] = [];
   models: readonly string[] = ['mock-model'];
   readonly #queue: MockHandler[] = [];
+  readonly #stored = new MockResponseStore();
+  #ordinal = 0;
   #fallback: MockHandler = (request) => answerWith('Hello from the mock.')(request);
   readonly #close: () => Promise<void>;
 
@@ -67,14 +66,17 @@ export class MockUpstream {
         // The client left while it sent its body: there is no request to record.
         return;
       }
-      const text = Buffer.concat(parts).toString();
-      await mock.#handle(record(request.method ?? '', request.url ?? '', request.headers, text, response), response);
+      mock.#ordinal += 1;
+      const { method = '', url = '', headers } = request;
+      const received = { ordinal: mock.#ordinal, method, url, headers, rawBody: Buffer.concat(parts) };
+      await mock.#handle(record(received, response), response);
     });
     return mock;
   }
 
   private constructor(port: number, close: () => Promise<void>) {
-    this.url = `http://127.0.0.1:${port}/v1`;
+    this.origin = `http://127.0.0.1:${port}`;
+    this.url = `${this.origin}/v1`;
     this.#close = close;
   }
 
@@ -113,77 +115,85 @@ export class MockUpstream {
 
   async #handle(request: RecordedRequest, response: ServerResponse): Promise<void> {
     if (request.method === 'GET' && request.path === '/v1/models') {
-      const data = this.models.map((id) => ({ id, object: 'model', created: 0, owned_by: 'mock' }));
-      return send(request, response, { json: { object: 'list', data } });
+      return send(request, response, { json: { object: 'list', data: this.models.map(modelObject) } });
     }
     this.requests.push(request);
     try {
-      const reply = await (this.#queue.shift() ?? this.#fallback)(request, response);
-      if (reply !== undefined) await send(request, response, reply);
+      const handler = this.#queue.shift();
+      const reply =
+        handler === undefined
+          ? (this.#standard(request) ?? (await this.#fallback(request, response)))
+          : await handler(request, response);
+      if (reply === undefined) return;
+      this.#stored.remember(request, reply);
+      await send(request, response, reply);
     } catch (error) {
       if (!response.destroyed) response.destroy(error as Error);
     }
   }
+
+  /** Answers of endpoints that have one right answer. */
+  #standard(request: RecordedRequest): Reply | null {
+    const { method, path, json } = request;
+    if (method === 'POST' && path === '/v1/embeddings') return { json: embeddingsAnswer(json) };
+    if (method === 'POST' && path === '/v1/moderations') return { json: moderationsAnswer(json) };
+    if (method === 'POST' && path === '/v1/messages/count_tokens') return { json: { input_tokens: 10 } };
+    if (method === 'GET' && path.startsWith('/v1/models/')) {
+      const id = decodeURIComponent(path.slice('/v1/models/'.length));
+      return this.models.includes(id) ? { json: modelObject(id) } : unknownModel(id);
+    }
+    return this.#stored.answer(request);
+  }
 }
 
-/** A handler that says this text, streamed in pieces of `size` code points when the request wants a stream. */
+/**
+ * A handler that says this text in the format of the path, chat where it has none, streamed in pieces of `size` code
+ * points when the request wants a stream. Responses repeat the members of their request, as the provider's do.
+ */
 export function answerWith(text: string, size = 5, stream: Partial<StreamReply> = {}) {
-  return (request: RecordedRequest): Reply =>
-    request.wantsStream
-      ? { stream: { ...stream, events: contentEvents(pieces(text, size)) } }
-      : { json: completion(text) };
+  return (request: RecordedRequest): Reply => {
+    const { whole, events, named } = answerTo(request, text, size);
+    return request.wantsStream
+      ? { stream: { ...(named && { named }), ...stream, events: events() } }
+      : { json: whole() };
+  };
+}
+
+interface FormatAnswer {
+  readonly whole: () => object;
+  readonly events: () => string[];
+  readonly named: boolean;
+}
+
+function answerTo({ surface, ordinal, json }: RecordedRequest, text: string, size: number): FormatAnswer {
+  switch (surface) {
+    case 'responses': {
+      const fields = { ...echoed(json), id: `resp_mock_${ordinal}` };
+      const output = [textItem(text, { id: `msg_mock_${ordinal}` })];
+      return {
+        whole: () => responseObject({ ...fields, output }),
+        events: () => responseEvents(output, size, fields),
+        named: true,
+      };
+    }
+    case 'messages': {
+      const fields = { id: `msg_mock_${ordinal}` };
+      return {
+        whole: () => anthropicMessage([text], fields),
+        events: () => messageEvents([text], size, fields),
+        named: true,
+      };
+    }
+    case 'completions':
+      return { whole: () => completionAnswer(text), events: () => completionEvents([text], size), named: false };
+    default:
+      return { whole: () => completion(text), events: () => contentEvents(pieces(text, size)), named: false };
+  }
 }
 
 /** A handler that leaks the system text, canary included, in any form. */
 export function leakWith(transform: (systemText: string) => string, size = 5, stream: Partial<StreamReply> = {}) {
   return (request: RecordedRequest): Reply => answerWith(transform(request.systemText), size, stream)(request);
-}
-
-function record(
-  method: string,
-  path: string,
-  headers: IncomingHttpHeaders,
-  text: string,
-  response: ServerResponse,
-): RecordedRequest {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    json = undefined;
-  }
-  const body = (json ?? {}) as { stream?: unknown; messages?: { role: string; content?: unknown }[] };
-  const messages = (Array.isArray(body.messages) ? body.messages : []).map(({ role, content }) => ({
-    role,
-    text: textOf(content),
-  }));
-  const request: RecordedRequest = {
-    method,
-    path,
-    headers,
-    text,
-    json,
-    messages,
-    systemText: messages
-      .filter(({ role }) => role === 'system' || role === 'developer')
-      .map((message) => message.text)
-      .join('\n'),
-    wantsStream: body.stream === true,
-    sentAt: [],
-    aborted: false,
-    abortedAt: null,
-    over: finished(response).catch(() => {
-      request.aborted = true;
-      request.abortedAt = performance.now();
-    }),
-  };
-  return request;
-}
-
-function textOf(content: unknown): string {
-  if (typeof content === 'string') return content;
-  if (!Array.isArray(content)) return '';
-  return content.map((part: { text?: unknown }) => (typeof part.text === 'string' ? part.text : '')).join('');
 }
 
 async function send(request: RecordedRequest, response: ServerResponse, reply: Reply): Promise<void> {

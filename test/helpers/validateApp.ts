@@ -15,13 +15,15 @@ import { Canaries } from '../../gateway/canaries.ts';
 import { configDir, loadConfig } from '../../gateway/config/load.ts';
 import { readYaml } from '../../gateway/config/yaml.ts';
 import type { Deps } from '../../gateway/deps.ts';
+import { Kept } from '../../gateway/kept.ts';
 import { createKeys, type NewToken } from '../../gateway/keys.ts';
 import { deriveSecrets } from '../../gateway/secrets.ts';
 import { openEmbedded } from '../../gateway/store/embedded.ts';
 import type { Store } from '../../gateway/store/port.ts';
 import { createLog } from '../../gateway/telemetry/log.ts';
 import { createMetrics } from '../../gateway/telemetry/metrics.ts';
-import { UpstreamClient } from '../../gateway/upstream/client.ts';
+import { createProviders } from '../../gateway/upstream/providers.ts';
+import { parseTree } from '../../gateway/wire/tree.ts';
 
 export interface Answer {
   readonly status: number;
@@ -89,26 +91,27 @@ export async function startValidateApp(options: ValidateAppOptions = {}): Promis
   });
   const keys = createKeys({ store, secrets });
   const metrics = createMetrics();
+  // Nothing listens there: the direct API never calls a provider.
+  const upstream = { url: 'http://127.0.0.1:9/v1', key: null, model: null };
+  const log = createLog({ level: 'debug', destination });
+  const providers = createProviders({ config, upstream, demoUrl: null, env: {}, metrics, log });
   const deps: Deps = {
     config,
     engine: createEngine({
       rules: compileRules(RULES, {}),
       control: compileControlTokens(readYaml(join(configDir(), 'control-tokens.yaml'), controlTokensSchema)),
       limits: config.limits,
+      parse: (text) => parseTree(text, config.limits.jsonDepthMax),
       fingerprintKey: secrets.key('fingerprint'),
       nowMicros: () => performance.now() * 1000,
       ...(options.scanners !== undefined && { scanners: options.scanners }),
     }),
     keys,
     canaries: new Canaries({ store, secrets, now: Date.now }),
-    // Nothing listens there: the direct API never calls a provider.
-    upstream: new UpstreamClient(
-      { origin: 'http://127.0.0.1:9', basePath: '/v1', apiKey: null },
-      { timeouts: config.timeouts, connectionsMax: 1, requestHeaders: [], responseHeaders: [] },
-    ),
-    defaultModel: () => Promise.resolve(null),
+    kept: new Kept({ store, secrets, now: Date.now, keptHours: 1, historyCharsMax: 1_000 }),
+    providers,
     metrics,
-    log: createLog({ level: 'debug', destination }),
+    log,
     lifecycle: { draining: false, inFlight: 0 },
   };
   const server = createServer(
@@ -139,7 +142,7 @@ export async function startValidateApp(options: ValidateAppOptions = {}): Promis
     close: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
-      await deps.upstream.destroy();
+      await deps.providers.destroy();
       metrics.close();
       await store.close();
       rmSync(dir, { recursive: true, force: true });

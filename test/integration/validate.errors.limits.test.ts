@@ -200,11 +200,7 @@ describe('a wrong /validate_output body', () => {
     [{ output: '', expect: { allowedTools: 'a' } }, '/expect/allowedTools', 'expected a list of strings'],
     [{ output: '', expect: { toolFields: [] } }, '/expect/toolFields', 'expected an object of lists of strings'],
     [{ output: '', expect: { toolFields: { f: 'a' } } }, '/expect/toolFields/f', 'expected a list of strings'],
-    [
-      { output: '', expect: { toolSchemas: {} } },
-      '/expect/toolSchemas',
-      'toolSchemas is not offered yet; leave it out',
-    ],
+    [{ output: '', expect: { toolSchemas: [] } }, '/expect/toolSchemas', 'expected an object of JSON Schemas'],
     [{ output: '', relatesTo: 'x' }, '/relatesTo', 'expected the telemetryId of a /validate answer'],
   ])('%j names the place and what was expected', async (body, pointer, expected) => {
     const { status, json } = await app.post('/validate_output', body);

@@ -68,7 +68,13 @@ async function selfTest({ deps, caller, carriers, planted }: DebugRequest): Prom
   const notes: string[] = [];
   for (const { carrier, text } of carriers.texts) {
     const sets = set.tokens.length > 0 ? [set] : [];
-    const session = deps.engine.openOutput({ policy: observing(caller.policy), sets, foreign: null, evicted });
+    const session = deps.engine.openOutput({
+      policy: observing(caller.policy),
+      sets,
+      foreign: null,
+      evicted,
+      judgeTools: false,
+    });
     session.push(carrier, 'text', text);
     const { canaryHits, controlTokens } = session.end();
     if (controlTokens.length > 0) {

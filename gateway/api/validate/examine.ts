@@ -9,6 +9,7 @@ import { type FoundCall, findGivenCalls, findPartCalls, findTextCalls } from '..
 import { type Action, type Span, worst } from '../../../engine/types.ts';
 import type { Deps } from '../../deps.ts';
 import { JsonError, parseJson } from '../../wire/json.ts';
+import { parseTree } from '../../wire/tree.ts';
 import { type OutputDocument, OutputText } from './outputText.ts';
 
 export interface ExamineRequest {
@@ -43,9 +44,9 @@ export function examine(request: ExamineRequest, document: OutputDocument): Exam
     findCalls: () => findCalls(document, text.text, depthMax),
     parse: (json) => parseOutcome(json, depthMax),
   });
-  const allowed = expected.tools?.allowedTools ?? null;
-  const session = deps.engine.openOutput({ policy, sets, foreign, evicted });
-  text.feed(session, allowed === null ? [] : wantedMarkers(expectations));
+  const lists = [expected.tools?.allowedTools ?? null, policy.tools.allowed].filter((list) => list !== null);
+  const session = deps.engine.openOutput({ policy, sets, foreign, evicted, judgeTools: false });
+  text.feed(session, lists.length === 0 ? [] : wantedMarkers(expectations));
   const verdict = session.end();
   return {
     action: worst(verdict.action, expectations.action),
@@ -54,15 +55,14 @@ export function examine(request: ExamineRequest, document: OutputDocument): Exam
     session,
     verdict,
     expectations,
-    unwantedMarkers: allowed?.length === 0 ? expectations.calls.filter(({ markers }) => markers.length > 0).length : 0,
+    unwantedMarkers: lists.some((list) => list.length === 0)
+      ? expectations.calls.filter(({ markers }) => markers.length > 0).length
+      : 0,
   };
 }
 
 function findCalls({ output, toolCalls, removed }: OutputDocument, text: string, depthMax: number): FoundCall[] {
-  const parse = (json: string) => {
-    const outcome = parseOutcome(json, depthMax);
-    return 'tree' in outcome ? outcome.tree : null;
-  };
+  const parse = (json: string) => parseTree(json, depthMax);
   const given = toolCalls?.kind === 'array' ? findGivenCalls(toolCalls.items, '/toolCalls', parse) : [];
   return [
     ...given.filter(({ path }) => !removed.has(path)),

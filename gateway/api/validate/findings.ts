@@ -1,6 +1,5 @@
 /** What was found in an answer, without any of it: no canary, in whatever spelling, leaves in a finding. */
 import type { OutputCanaryHit } from '../../../engine/stream/session.ts';
-import type { ToolExpectations } from '../../../engine/tools/constraints.ts';
 import { normalName } from '../../../engine/tools/constraints.ts';
 import type { Examined } from './examine.ts';
 import { MASKED, mask, maskPointer } from './mask.ts';
@@ -24,7 +23,8 @@ const SHAPE_FAMILY = 'shape';
 /** The `findings` of an answer. `known` are canary values that must not be quoted. */
 export function outputFindings(
   examined: Examined,
-  tools: ToolExpectations | null,
+  /** Tools that the caller or its policy names; other names are the model's text. */
+  tools: readonly string[],
   known: readonly string[],
 ): Record<string, unknown> {
   const { verdict, expectations, text, unwantedMarkers } = examined;
@@ -36,7 +36,7 @@ export function outputFindings(
   }));
   if (unwantedMarkers > 0)
     controlTokens.push({ family: 'tool-call', token: 'tool call marker', count: unwantedMarkers });
-  const named = namedTools(tools);
+  const named = new Set(tools.map(normalName));
   const violations = expectations.violations.slice(0, FINDINGS_MAX).map(({ call, code, path }) => ({
     tool: call.name === null ? null : toolName(call.name, named, leaking, known),
     code,
@@ -77,13 +77,9 @@ function canaryFindings(hits: readonly OutputCanaryHit[], text: OutputText, know
   return [...groups.values()];
 }
 
-function namedTools(tools: ToolExpectations | null): ReadonlySet<string> {
-  return new Set([...(tools?.allowedTools ?? []), ...(tools?.toolFields?.keys() ?? [])].map(normalName));
-}
-
 const NAME_CHARS_MAX = 128;
 
-/** A tool's name is the model's text as well, unless the caller named it. */
+/** A tool's name is the model's text as well, unless it was named before. */
 function toolName(name: string, named: ReadonlySet<string>, leaking: boolean, known: readonly string[]): string {
   if (named.has(normalName(name))) return name;
   return leaking ? MASKED : mask(name.slice(0, NAME_CHARS_MAX), known);

@@ -2,8 +2,8 @@
 import type { Deps } from '../../deps.ts';
 import { authenticate, type Caller, presentedKey, Refused } from '../../http/auth.ts';
 import type { Exchange } from '../../http/exchange.ts';
-import { invalid, readObject } from '../../wire/chatRequest.ts';
 import { type JsonObject, member } from '../../wire/json.ts';
+import { invalid, readObject } from '../../wire/request.ts';
 
 export interface Opened {
   readonly caller: Caller;

@@ -3,9 +3,9 @@ import { z } from 'zod';
 import type { Limits } from '../../../config/schema.ts';
 import { CANARY_SKELETON_CHARS_MIN, tokenSkeleton } from '../../../engine/canary/needles.ts';
 import { GatewayError } from '../../errors.ts';
-import { invalid } from '../../wire/chatRequest.ts';
 import type { JsonNode, JsonObject } from '../../wire/json.ts';
 import { pointerKey } from '../../wire/json.ts';
+import { invalid } from '../../wire/request.ts';
 
 /** Characters of one canary that a caller chooses. */
 const CANARY_CHARS_MAX = 128;
@@ -53,6 +53,10 @@ const namesByTool = z.preprocess(
   (value) => (isRecord(value) ? new Map(Object.entries(value)) : value),
   z.map(z.string(), names, 'expected an object of lists of strings'),
 );
+const schemasByTool = z.preprocess(
+  (value) => (isRecord(value) ? new Map(Object.entries(value)) : value),
+  z.map(z.string(), z.unknown(), 'expected an object of JSON Schemas'),
+);
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 const expectations = z.object(
@@ -61,7 +65,7 @@ const expectations = z.object(
     allowedTools: maybe(names),
     toolFields: maybe(namesByTool),
     strict: maybe(flag),
-    toolSchemas: z.null('toolSchemas is not offered yet; leave it out').optional(),
+    toolSchemas: maybe(schemasByTool),
   },
   'expected an object',
 );

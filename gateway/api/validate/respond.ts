@@ -4,7 +4,7 @@ import { policyVersion } from '../../../engine/index.ts';
 import { REMOVED } from '../../../engine/sanitize.ts';
 import type { Action, Receipt } from '../../../engine/types.ts';
 import type { Exchange } from '../../http/exchange.ts';
-import { receiptHeader } from '../openai/receipt.ts';
+import { receiptHeader } from '../model/receipt.ts';
 import type { Planted } from './carriers.ts';
 import { receiptView } from './coverage.ts';
 import type { Judged, JudgedSource } from './judge.ts';

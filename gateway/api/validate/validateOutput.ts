@@ -10,8 +10,8 @@ import { GatewayError } from '../../errors.ts';
 import type { Caller } from '../../http/auth.ts';
 import type { Exchange } from '../../http/exchange.ts';
 import { countOutput } from '../../telemetry/guards.ts';
-import { invalid } from '../../wire/chatRequest.ts';
 import { eachString, type JsonNode, type JsonObject, member } from '../../wire/json.ts';
+import { invalid } from '../../wire/request.ts';
 import { type CleanOutput, cleanOutput } from './cleanOutput.ts';
 import { receiptView } from './coverage.ts';
 import { type Examined, type ExamineRequest, examine } from './examine.ts';
@@ -27,6 +27,7 @@ import {
   validateOutputSchema,
 } from './request.ts';
 import { answerHeaders } from './respond.ts';
+import { compileToolSchemas } from './toolSchemas.ts';
 
 /** Answers one call. Throws `GatewayError`. */
 export const validateOutput: Handler = async (deps, exchange) => {
@@ -37,7 +38,7 @@ export const validateOutput: Handler = async (deps, exchange) => {
   if (unknownFields > 0) deps.log.debug('unknown_fields', { requestId: exchange.requestId, count: unknownFields });
   const document = readDocument(root, source, deps);
   const given = givenTokens(body, deps);
-  const tools = toolsOf(body);
+  const tools = toolsOf(body, deps);
   const request = await examineRequest(deps, caller, body, given, tools);
   const first = examine(request, document);
   Object.assign(first.verdict.receipt.scanners, first.expectations.states);
@@ -54,7 +55,7 @@ export const validateOutput: Handler = async (deps, exchange) => {
   const answer = JSON.stringify({
     valid: action === 'pass',
     action,
-    findings: outputFindings(first, tools, known),
+    findings: outputFindings(first, namedTools(caller.policy, tools), known),
     coverage: {
       ...(Object.values(first.verdict.receipt.scanners).includes('failed_open') && { degraded: true }),
       receipt: receiptView(first.verdict.receipt, policyVersion(caller.policy)),
@@ -114,9 +115,28 @@ function givenTokens(body: ValidateOutputBody, { config }: Deps): string[] {
   return [...tokens];
 }
 
-function toolsOf({ expect }: ValidateOutputBody): ToolExpectations | null {
-  if (expect === null || (expect.allowedTools === null && expect.toolFields === null)) return null;
-  return { allowedTools: expect.allowedTools, toolFields: expect.toolFields, strict: expect.strict === true };
+function toolsOf({ expect }: ValidateOutputBody, { config }: Deps): ToolExpectations | null {
+  if (expect === null) return null;
+  const { allowedTools, toolFields, toolSchemas } = expect;
+  if (allowedTools === null && toolFields === null && toolSchemas === null) return null;
+  return {
+    allowedTools,
+    toolFields,
+    strict: expect.strict === true,
+    ...(toolSchemas !== null && { schemas: compileToolSchemas(toolSchemas, config.limits) }),
+  };
+}
+
+function namedTools({ tools: policy }: Policy, tools: ToolExpectations | null): string[] {
+  return [
+    ...(policy.allowed ?? []),
+    ...Object.keys(policy.required),
+    ...Object.keys(policy.schemas),
+    ...policy.arguments.map(({ tool }) => tool),
+    ...(tools?.allowedTools ?? []),
+    ...(tools?.toolFields?.keys() ?? []),
+    ...(tools?.schemas?.keys() ?? []),
+  ];
 }
 
 /**

@@ -366,8 +366,9 @@ describe('methods and paths', () => {
   });
 
   it.each([
-    ['/v1/responses'],
-    ['/v1/embeddings'],
+    ['/v1/audio/speech'],
+    ['/v1/images/generations'],
+    ['/v1/responses/x/y'],
     ['/v1/files'],
     ['/v1/realtime'],
     ['/v1/'],

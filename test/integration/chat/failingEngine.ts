@@ -5,6 +5,7 @@ import { createEngine, type Engine } from '../../../engine/index.ts';
 import type { RuleSet } from '../../../engine/rules/compile.ts';
 import type { Scanner } from '../../../engine/scanners/scanner.ts';
 import type { Secrets } from '../../../gateway/secrets.ts';
+import { parseTree } from '../../../gateway/wire/tree.ts';
 
 const NO_RULES: RuleSet = { version: 'none', size: 0, scan: () => [] };
 
@@ -45,6 +46,7 @@ function engineOf(
     rules: NO_RULES,
     control,
     limits: config.limits,
+    parse: (text) => parseTree(text, config.limits.jsonDepthMax),
     fingerprintKey: secrets.key('fingerprint'),
     nowMicros: () => performance.now() * 1000,
     scanners,

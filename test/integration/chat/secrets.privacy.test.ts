@@ -225,9 +225,12 @@ it('the log holds one line of listed fields per request and nothing else about i
     'errorName',
     'event',
     'guard',
+    'inputTokens',
     'level',
     'method',
     'outcome',
+    'outputTokens',
+    'provider',
     'requestId',
     'route',
     'status',
@@ -236,6 +239,7 @@ it('the log holds one line of listed fields per request and nothing else about i
     'time',
     'tokenId',
     'upstreamMs',
+    'usageEstimated',
   ];
   expect([...new Set(lines.flatMap((line) => Object.keys(line)))].filter((field) => !known.includes(field))).toEqual(
     [],

@@ -176,6 +176,7 @@ describe('sanitising', () => {
     rules: compileRules([rule], {}),
     control: compileControlTokens({ families: [] }),
     limits: config.limits,
+    parse: () => null,
     fingerprintKey: new Uint8Array(32),
     nowMicros: () => 0,
   });
@@ -224,6 +225,7 @@ describe('a scanner that fails', () => {
       rules: compileRules([], {}),
       control: compileControlTokens({ families: [] }),
       limits: config.limits,
+      parse: () => null,
       fingerprintKey: new Uint8Array(32),
       nowMicros: () => 0,
       scanners: [scanner],

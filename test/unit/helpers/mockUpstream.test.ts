@@ -69,6 +69,13 @@ describe('answers', () => {
     expect(await (await post()).json()).toEqual({});
   });
 
+  it('come with the bytes, the path and the query of the request', async () => {
+    const bytes = Buffer.from([0x7b, 0xff, 0x7d]);
+    await fetch(`${mock.url}/chat/completions?a=1&b=%20`, { method: 'POST', body: bytes });
+    expect(mock.last).toMatchObject({ path: '/v1/chat/completions', query: 'a=1&b=%20', json: undefined });
+    expect(mock.last.rawBody.equals(bytes)).toBe(true);
+  });
+
   it('leak what the request brought', async () => {
     mock.next(leakWith((text) => [...text].reverse().join('')));
     expect(await (await post()).json()).toEqual(completion('.dnik eB'));
@@ -94,6 +101,23 @@ describe('streams', () => {
     expect(await stream({ stream: { events, done: false } })).toEqual(events);
     const late = chunk({ content: 'late' });
     expect(await stream({ stream: { events, afterDone: [late] } })).toEqual([...events, '[DONE]', late]);
+  });
+
+  it.each(FRAMINGS)('%s framing keeps event names', async (framing) => {
+    const broken = '{"type":"response.output_text.delta","delta":"';
+    const payloads = ['{"type":"response.created","a":1}', '{"b":2,"type":"ping"}', broken];
+    mock.reply({ stream: { events: [...payloads, { event: 'own', data: '{}' }], named: true, framing } });
+    const names: (string | null)[] = [];
+    const parser = new SseParser({ eventBytesMax: 1 << 20 }, (frame) => frame.data !== null && names.push(frame.event));
+    parser.push(Buffer.from(await within(3000, (await post()).arrayBuffer(), 'stream')));
+    parser.end();
+    expect(names).toEqual(['response.created', 'ping', 'response.output_text.delta', 'own']);
+  });
+
+  it('with event names have [DONE] only when asked', async () => {
+    const named = [{ event: 'ping', data: '{}' }];
+    expect(await stream({ stream: { events: named } })).toEqual(['{}']);
+    expect(await stream({ stream: { events: named, done: true } })).toEqual(['{}', '[DONE]']);
   });
 
   it('take their time', async () => {

@@ -11,7 +11,7 @@ const parse = (text: string): Tree | null => {
   }
 };
 
-const find = (text: string): FoundCall[] => findTextCalls(text, '/output', parse);
+const find = (text: string): readonly FoundCall[] => findTextCalls(text, '/output', parse);
 const brief = (text: string) =>
   find(text).map(({ name, args, badJson }) => [name, args === null ? null : [...args.entries.keys()], badJson]);
 
@@ -97,6 +97,16 @@ describe('a tool call', () => {
     '',
   ])('is not in %j', (text) => {
     expect(find(text)).toEqual([]);
+  });
+
+  it.each([
+    ['{"type":"custom","custom":{"name":"f","input":"SELECT 1"}}', 'SELECT 1'],
+    ['{"type":"custom_tool_call","name":"f","input":"{not JSON"}', '{not JSON'],
+    ['{"type":"custom_tool_call","name":"f","input":"{}"}', undefined],
+    ['{"type":"function","function":{"name":"f","arguments":"SELECT 1"}}', undefined],
+  ])('of a free-form tool has a text: %j', (text, expected) => {
+    expect(find(text).map((call) => call.text?.value)).toEqual([expected]);
+    expect(find(text)[0]?.badJson).toBe(text.includes('"function"'));
   });
 
   it('stands where it says', () => {

@@ -91,6 +91,13 @@ describe('a wrong file', () => {
       'tenants: { acme: { policy: strict } }',
       'tenants.acme.policy: found "strict"; expected one of the policies default',
     ],
+    [
+      'less room than a guard has to hold',
+      'limits: { holdRawCharsMax: 100 }',
+      'policies.default.output.controlTokens: control-tokens has to hold 128 characters of a stream, and limits.holdRawCharsMax is 100',
+    ],
+    ['a relayed endpoint that is inspected', 'policies: { default: { relay: { chat: not-inspected } } }', 'relay.chat'],
+    ['a relayed endpoint without the words for it', 'policies: { default: { relay: { audio: true } } }', 'relay.audio'],
     ['a policy named like an object method', 'tenants: { a: { policy: constructor } }', 'found "constructor"'],
     ['a prototype at the top', '__proto__: { limits: {} }', '__proto__: unknown key'],
     ['a prototype below', 'limits: { __proto__: { jsonDepthMax: 9 } }', 'limits.__proto__: unknown key'],
@@ -129,6 +136,12 @@ describe('config/gateway.yaml', () => {
     expect(commented, `${path} has no comment`).toBe(true);
   });
 
+  it('documents every key of a provider in the comment above them', () => {
+    const comment = lines.filter((line) => line.startsWith('#     ')).join('\n');
+    for (const key of Object.keys(gatewaySchema.shape.providers.valueType.shape))
+      expect(comment).toContain(`# ${key}:`.replace('# ', ' '));
+  });
+
   it('has no key without a comment', () => {
     const bare = lines.filter(
       (line, index) => /^\s*[A-Za-z_]+:/.test(line) && !/^\s*#\s*\S/.test(lines[index - 1] ?? '') && !/\s#/.test(line),
@@ -142,13 +155,16 @@ interface KeyPath {
   readonly key: string;
 }
 
+/** Records that ship empty: their entries are the operator's. */
+const EMPTY = ['providers', 'relay', 'required', 'schemas'];
+
 /** Every key of the schema; records are walked under the name `default`, which the file must have. */
 function keysOf(schema: z.core.$ZodType, path: readonly string[] = []): KeyPath[] {
   const def = schema._zod.def as { type: string; shape?: z.core.$ZodShape; valueType?: z.core.$ZodType };
   const children: [string, z.core.$ZodType][] =
     def.type === 'object'
       ? Object.entries(def.shape ?? {})
-      : def.type === 'record' && def.valueType !== undefined
+      : def.type === 'record' && def.valueType !== undefined && !EMPTY.includes(path.at(-1) as string)
         ? [[path.at(-1) === 'toolBands' ? 'shell' : 'default', def.valueType]]
         : [];
   return children.flatMap(([key, child]) => [

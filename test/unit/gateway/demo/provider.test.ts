@@ -115,7 +115,7 @@ describe('errors', () => {
   });
 
   it('answers 404 elsewhere', async () => {
-    expect((await fetch(`${demo.url}/embeddings`, { method: 'POST', body: '{}' })).status).toBe(404);
+    expect((await fetch(`${demo.url}/audio/speech`, { method: 'POST', body: '{}' })).status).toBe(404);
   });
 });
 

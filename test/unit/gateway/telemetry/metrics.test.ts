@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { MODEL_ROUTES } from '../../../../gateway/modelRoutes.ts';
 import { createMetrics, METRIC_NAMES, type Metrics } from '../../../../gateway/telemetry/metrics.ts';
 
 let metrics: Metrics;
@@ -101,4 +102,8 @@ describe('metrics.privacy', () => {
     expect(await metrics.render()).not.toContain(mark);
     expect((await lines('portcullis_requests_total')).length).toBeLessThanOrEqual(502);
   });
+});
+
+it('knows the label of every model route, and none of them names a provider or a model', () => {
+  for (const { label } of MODEL_ROUTES) expect(METRIC_NAMES.routes).toContain(label);
 });

@@ -59,7 +59,7 @@ export async function rawServer(answer: (socket: Socket, request: string) => voi
 
 export function client(origin: string, options: Partial<UpstreamOptions> = {}, apiKey: string | null = 'key') {
   const made = new UpstreamClient(
-    { origin, basePath: '/v1', apiKey },
+    { name: 'test', kind: 'openai-compatible', origin, basePath: '/v1', apiKey, headers: {} },
     {
       connectionsMax: 4,
       requestHeaders: ['x-trace', 'openai-*'],

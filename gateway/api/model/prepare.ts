@@ -1,0 +1,129 @@
+/** A model request through the input door: verdict, canaries, provider, and the bytes that go there. */
+import type { Segment, Verdict } from '../../../engine/types.ts';
+import type { Deps } from '../../deps.ts';
+import { GatewayError } from '../../errors.ts';
+import type { Caller } from '../../http/auth.ts';
+import type { Exchange } from '../../http/exchange.ts';
+import { type Continuation, NOTHING_CONTINUED } from '../../kept.ts';
+import type { Surface } from '../../surface/surface.ts';
+import { countInput } from '../../telemetry/guards.ts';
+import type { RequestBody, Route } from '../../upstream/port.ts';
+import { applySplices, insertIntoString, replaceString, type Splice } from '../../wire/json.ts';
+import type { ModelRequest } from '../../wire/request.ts';
+import type { Place } from './place.ts';
+
+export interface PreparedCall {
+  readonly request: ModelRequest;
+  readonly verdict: Verdict;
+  readonly route: Route;
+  readonly body: RequestBody;
+  /** Canaries that the forwarded prompt carries. */
+  readonly tokens: readonly string[];
+  /** The lines they travel in. */
+  readonly planted: readonly string[];
+  readonly continued: Continuation;
+}
+
+/** Reads, inspects and rewrites. Throws `GatewayError` for everything that must not be forwarded. */
+export async function prepareCall(
+  deps: Deps,
+  caller: Caller,
+  exchange: Exchange,
+  surface: Surface,
+  place: Place,
+): Promise<PreparedCall> {
+  const { limits, timeouts } = deps.config;
+  const { bytes, text } = await exchange.readText({
+    bytesMax: limits.chatBodyBytesMax,
+    timeoutMs: timeouts.clientBodyMs,
+  });
+  const request = surface.readRequest(text, { depthMax: limits.jsonDepthMax, leafBytesMax: limits.textLeafBytesMax });
+  const continued =
+    request.continued === null ? NOTHING_CONTINUED : await deps.kept.continue(caller.tenant, request.continued);
+  // Earlier turns that only the provider holds are read together with the new ones.
+  const segments: readonly Segment[] = [...continued.segments, ...request.segments];
+  const verdict = await deps.engine.inspect(segments, { policy: caller.policy, tool: null });
+  for (const path of request.binary) verdict.receipt.skipped.push({ path, reason: 'binary' });
+  countInput(deps, exchange.requestId, verdict, null);
+  exchange.action = verdict.action;
+  refuse(verdict, caller);
+
+  const splices = rewrite(request, verdict, continued.segments.length);
+  const planted = plant(deps, caller, exchange, request);
+  splices.push(...planted.splices);
+  const model = place.deployment ?? request.model;
+  const route = routeOf(deps, surface, place, model, continued);
+  const named = model ?? (await route.defaultModel());
+  if (named !== null && named !== request.model) splices.push(modelSplice(request, named));
+  const tokens = [...new Set([...planted.tokens, ...continued.tokens])];
+  return { request, verdict, route, body: bodyOf(request, bytes, splices), tokens, planted: planted.lines, continued };
+}
+
+function refuse(verdict: Verdict, { policy }: Caller): void {
+  if (verdict.unavailable.length > 0) throw new GatewayError('guardrail_unavailable', { retryAfter: 1 });
+  const blocked = verdict.action === 'block' || (verdict.action === 'escalate' && policy.onEscalate === 'block');
+  if (blocked) throw new GatewayError('content_filter');
+}
+
+/** `before` segments are not in the body: what has to be cut there cannot be. */
+function rewrite(request: ModelRequest, verdict: Verdict, before: number): Splice[] {
+  return verdict.rewritten.flatMap((rewritten, index) => {
+    if (rewritten === null) return [];
+    const segment = request.segments[index - before];
+    if (segment === undefined || segment.leaf === null) throw new GatewayError('content_filter');
+    return [replaceString(segment.leaf, segment.encode?.(rewritten) ?? rewritten)];
+  });
+}
+
+interface Planted {
+  readonly tokens: readonly string[];
+  readonly lines: readonly string[];
+  readonly splices: readonly Splice[];
+}
+
+function plant(deps: Deps, { tenant, policy }: Caller, exchange: Exchange, request: ModelRequest): Planted {
+  if (policy.canary.mode !== 'auto' || !policy.output.canary.enabled) return { tokens: [], lines: [], splices: [] };
+  const tokens: string[] = [];
+  const lines: string[] = [];
+  const splices: Splice[] = [];
+  for (const { carrier, leaf } of request.carriers) {
+    const plan = deps.canaries.plant({ text: leaf.value, carrier, tenant, policy, requestId: exchange.requestId });
+    splices.push(...insertIntoString(request.source, leaf, plan.insertions));
+    tokens.push(...plan.tokens);
+    lines.push(...plan.insertions.map(({ text }) => text));
+    // The answer is checked for its own canaries whether or not this succeeds; only /validate_output relies on it.
+    deps.canaries.register(tenant, plan.tokens, carrier, policy).catch(() => {
+      deps.log.warn('canary_not_registered', { requestId: exchange.requestId, tenant });
+    });
+  }
+  return { tokens, lines, splices };
+}
+
+/** What continues a stored answer goes to the provider that has it. */
+function routeOf(deps: Deps, surface: Surface, place: Place, model: string | null, continued: Continuation): Route {
+  const route = deps.providers.route({ surface: surface.id, model, provider: place.provider });
+  if (continued.provider === null || continued.provider === route.provider) return route;
+  if (place.provider !== null) throw new GatewayError('not_found', { message: 'This provider has no such response.' });
+  return deps.providers.route({ surface: surface.id, model, provider: continued.provider });
+}
+
+/** Names a model in place of the request's, or in front of the first member. */
+function modelSplice({ root }: ModelRequest, model: string): Splice {
+  const existing = root.entries.get('model');
+  if (existing !== undefined) return { start: existing.start, end: existing.end, text: JSON.stringify(model) };
+  const at = root.start + 1;
+  return { start: at, end: at, text: `"model":${JSON.stringify(model)},` };
+}
+
+function bodyOf(request: ModelRequest, bytes: Buffer, splices: readonly Splice[]): RequestBody {
+  const own = splices.length === 0 ? bytes : Buffer.from(applySplices(request.source, splices), 'utf8');
+  const existing = request.root.entries.get('model');
+  return {
+    kind: 'bytes',
+    of: (model) => {
+      if (model === null || model === request.model) return own;
+      const others = splices.filter((splice) => splice.start !== (existing?.start ?? request.root.start + 1));
+      return Buffer.from(applySplices(request.source, [...others, modelSplice(request, model)]), 'utf8');
+    },
+  };
+}

@@ -1,0 +1,372 @@
+/**
+ * Frames of a streamed answer through an output session: what may leave leaves at once and as it came, what may still
+ * become a match waits, tool calls wait until they are whole. A state machine without I/O, the same for every format.
+ *
+ * Frames are kept in order and whole. Only when a channel stops in the middle of a possible match while others go on,
+ * or the provider pauses, is a frame cut before the possible match; the rest travels with the channel's next text or
+ * before its finish.
+ */
+import type { OutputSession } from '../../engine/stream/session.ts';
+import type { GatewayError } from '../errors.ts';
+import type { AnswerPart, GroupState, Usage } from '../wire/answer.ts';
+import { JsonError, type JsonNode, parseJson, replaceString, stringMember } from '../wire/json.ts';
+import type { StreamDialect } from './dialect.ts';
+import { type Carry, type HeldFrame, type HeldPiece, renderCarries, renderFrame } from './heldFrame.ts';
+import { reframe, type SseFrame } from './sse.ts';
+import { ToolCalls } from './toolCalls.ts';
+
+export interface StreamLimits {
+  readonly jsonDepthMax: number;
+  readonly sseHeldBytesMax: number;
+  readonly toolCallBytesMax: number;
+  readonly outputChannelsMax: number;
+}
+
+/** `blocked`: the session decided. `failed`: the provider broke the stream. `held_too_much`: a buffer bound was met. */
+export type GuardedStreamState = 'open' | 'done' | 'blocked' | 'failed' | 'held_too_much';
+
+/** Frames per open group waiting behind a channel that has stopped before its frame is cut. */
+const STALLED_FRAMES = 2;
+
+interface Group {
+  finished: boolean;
+  /** Text came after a finish. */
+  goesOn: boolean;
+}
+
+/** The part of a surface that a stream needs. */
+export interface StreamFormat {
+  readonly dialect: StreamDialect;
+  /** The client's own words for a text in which the provider repeats the prompt. */
+  readonly restore: (text: string) => string;
+  /** Looks at the first event and at the one that ends the answer. */
+  readonly onBorder: ((root: JsonNode) => void) | null;
+}
+
+export class GuardedStream {
+  readonly #session: OutputSession;
+  readonly #limits: StreamLimits;
+  readonly #dialect: StreamDialect;
+  readonly #format: StreamFormat;
+  readonly #queue: HeldFrame[] = [];
+  readonly #carries = new Map<string, Carry>();
+  /** Groups that have begun. */
+  readonly #groups = new Map<number, Group>();
+  /** Groups of which something was released and not yet their end. */
+  readonly #releasedGroups = new Set<number>();
+  readonly #calls: ToolCalls;
+  #heldBytes = 0;
+  #state: GuardedStreamState = 'open';
+  /** What the first and the last released events say about themselves; one that is held must not be repeated. */
+  #first: JsonNode | null = null;
+  #last: JsonNode | null = null;
+  #out: Buffer[] = [];
+  /** An event was seen, so the provider did speak the protocol. */
+  #spoke = false;
+  #ended = false;
+  /** The first thing the provider said is an error, which is then no answer at all. */
+  startsWithError = false;
+  /** The provider ended its answer with an error, which is relayed. */
+  endedInError = false;
+  /** What the provider counted so far. */
+  usage: Usage | null = null;
+  /** Characters of text and tool calls that the provider sent. */
+  chars = 0;
+
+  constructor(session: OutputSession, format: StreamFormat, limits: StreamLimits) {
+    this.#session = session;
+    this.#dialect = format.dialect;
+    this.#format = format;
+    this.#limits = limits;
+    this.#calls = new ToolCalls(session);
+  }
+
+  get state(): GuardedStreamState {
+    return this.#state;
+  }
+
+  /** Bytes that may leave now, in order. */
+  take(): Buffer[] {
+    const out = this.#out;
+    this.#out = [];
+    return out;
+  }
+
+  /** True while frames wait. */
+  get waiting(): boolean {
+    return this.#queue.length > 0;
+  }
+
+  /** The provider pauses: releases of the waiting text everything that can no longer become a match. */
+  onPause(): void {
+    while (this.#state === 'open' && this.#cut('pause')) this.#release();
+  }
+
+  /** Reads one frame of the provider. Frames after the end are dropped. */
+  onFrame(frame: SseFrame): void {
+    if (this.#state !== 'open') return;
+    if (frame.data === null || frame.data.trim() === '') return;
+    if (frame.data.trim() === this.#dialect.doneMark) {
+      this.#finish(true);
+      return;
+    }
+    const parsed = this.#parse(frame.data);
+    if (parsed === null) {
+      this.#state = 'failed';
+      return;
+    }
+    const { part } = parsed;
+    this.startsWithError ||= !this.#spoke && part.isError;
+    if (!this.#spoke || part.ends) this.#format.onBorder?.(parsed.root);
+    this.#spoke = true;
+    this.#read(frame, parsed);
+    if (this.#state !== 'open') return;
+    if (this.#session.blocked) this.#state = 'blocked';
+    else if (part.isError || part.ends) {
+      this.endedInError = part.isError;
+      this.#ended = part.ends;
+      this.#finish(true);
+    } else this.#release();
+  }
+
+  /** The provider closed the stream. Without its end it is a broken answer, not a short one. */
+  onEnd(): void {
+    if (this.#state === 'open') this.#finish(false);
+  }
+
+  /** What tells the client that the answer was stopped. */
+  stopFrames(error: GatewayError, how: 'error' | 'finish'): readonly Buffer[] {
+    const stream = this.#stopped(error);
+    return how === 'error' ? this.#dialect.stopped(stream) : this.#dialect.finished(stream);
+  }
+
+  /** What tells the client that the provider broke the answer. */
+  failFrames(error: GatewayError): readonly Buffer[] {
+    return this.#dialect.failed(this.#stopped(error));
+  }
+
+  #stopped(error: GatewayError) {
+    return { first: this.#first, last: this.#last, openGroups: [...this.#releasedGroups], error };
+  }
+
+  #parse(data: string): { root: JsonNode; part: AnswerPart } | null {
+    try {
+      const root = parseJson(data, this.#limits.jsonDepthMax);
+      const part = this.#dialect.read(root);
+      return part === null ? null : { root, part };
+    } catch (error) {
+      if (error instanceof JsonError) return null;
+      throw error;
+    }
+  }
+
+  #read(frame: SseFrame, { root, part }: { root: JsonNode; part: AnswerPart }): void {
+    const session = this.#session;
+    for (const leaf of part.leaves) session.pushLeaf(leaf.name, leaf.text);
+    const splices = part.echoes.flatMap((leaf) => {
+      const text = this.#format.restore(leaf.value);
+      session.pushLeaf('echo', text);
+      return text === leaf.value ? [] : [replaceString(leaf, text)];
+    });
+    const pieces = part.pieces.map((piece): HeldPiece => {
+      const { channel } = piece;
+      const group = this.#group(piece.group);
+      group.goesOn ||= group.finished;
+      const from = session.length(channel);
+      session.push(channel, piece.kind, piece.leaf.value);
+      if (piece.whole === true) session.flushChannels(channel);
+      else this.chars += piece.leaf.value.length;
+      if (piece.kind === 'tool') this.#calls.count(channel, piece.leaf.value);
+      const carry = this.#carries.get(channel);
+      this.#carries.delete(channel);
+      return {
+        channel,
+        leaf: piece.leaf,
+        group: piece.group,
+        kind: piece.kind,
+        whole: piece.whole === true,
+        carried: carry?.text ?? '',
+        from: carry?.from ?? from,
+        to: from + piece.leaf.value.length,
+      };
+    });
+    for (const call of part.calls) this.#calls.add(call);
+    for (const channel of part.closes) session.flushChannels(channel);
+    for (const group of part.groups) this.#readGroup(group);
+    this.#calls.judgeComplete();
+    if (part.usage !== null) this.usage = mergeUsage(this.usage, part.usage);
+    this.#queue.push({
+      ...this.#identify(frame, root),
+      root,
+      pieces,
+      groups: part.groups,
+      closes: part.closes,
+      splices,
+      isError: part.isError,
+    });
+    this.#heldBytes += frame.raw.length;
+  }
+
+  /** Whether the bytes may leave as they are, and under which name otherwise. */
+  #identify(frame: SseFrame, root: JsonNode): Pick<HeldFrame, 'raw' | 'source' | 'event' | 'reframed'> {
+    const { raw } = frame;
+    const source = frame.data as string;
+    if (!this.#dialect.namedEvents)
+      return { raw, source, event: null, reframed: frame.needsReframing || frame.hasComment };
+    const type = stringMember(root, 'type');
+    // The name decides how clients read an event; only the one that was inspected may be there.
+    const event = frame.event !== null && type !== null && EVENT_NAME.test(type) ? type : null;
+    const usual = frame.needsReframing ? frame.named && frame.event === type : true;
+    return { raw, source, event, reframed: !usual || frame.hasComment };
+  }
+
+  #group(index: number): Group {
+    let group = this.#groups.get(index);
+    if (group === undefined) {
+      if (this.#groups.size >= this.#limits.outputChannelsMax) this.#state = 'held_too_much';
+      group = { finished: false, goesOn: false };
+      this.#groups.set(index, group);
+    }
+    return group;
+  }
+
+  #readGroup({ index, finished, toolCalls }: GroupState): void {
+    const group = this.#group(index);
+    // A call is whole when its group finishes: until then its arguments may go on.
+    for (const call of toolCalls) this.#calls.open(call, index);
+    if (!finished) return;
+    group.finished = true;
+    // Some providers name a reason in every chunk: once text has come after a finish, only the end of all is one.
+    if (group.goesOn) return;
+    this.#session.flushChannels(`${index}/`);
+    this.#calls.close(index);
+  }
+
+  #release(): void {
+    // Taken off at once: frame by frame would be quadratic for a long tool call.
+    let leaving = 0;
+    while (leaving < this.#queue.length && this.#mayLeave(this.#queue[leaving] as HeldFrame)) leaving++;
+    for (const frame of this.#queue.splice(0, leaving)) this.#emit(frame);
+    if (this.#session.blocked) {
+      this.#state = 'blocked';
+      return;
+    }
+    if (this.#queue.length === 0) this.#calls.resetCount();
+    const { sseHeldBytesMax, toolCallBytesMax } = this.#limits;
+    if (this.#heldBytes > sseHeldBytesMax || this.#calls.bytesMost > toolCallBytesMax) this.#state = 'held_too_much';
+    else if (this.#queue.length > STALLED_FRAMES && this.#isStalled() && this.#cut('stalled')) this.#release();
+  }
+
+  /** With several groups in turn, the next piece of each is that many frames away. */
+  #isStalled(): boolean {
+    let open = 0;
+    for (const group of this.#groups.values()) if (!group.finished) open++;
+    return this.#queue.length > STALLED_FRAMES * Math.max(1, open);
+  }
+
+  #mayLeave(frame: HeldFrame): boolean {
+    return !this.#inOpenCall(frame) && frame.pieces.every((piece) => piece.to <= this.#session.safeEnd(piece.channel));
+  }
+
+  #inOpenCall(frame: HeldFrame): boolean {
+    return frame.groups.some(({ toolCalls }) => toolCalls.some((call) => this.#calls.isOpen(call)));
+  }
+
+  #emit(frame: HeldFrame): void {
+    this.#heldBytes -= frame.raw.length;
+    this.#flushBefore(frame);
+    this.#out.push(renderFrame(this.#session, frame));
+    for (const { index, finished } of frame.groups) {
+      if (finished) this.#releasedGroups.delete(index);
+      else this.#releasedGroups.add(index);
+    }
+    if (frame.isError) return;
+    this.#first ??= frame.root;
+    this.#last = frame.root;
+  }
+
+  /**
+   * Cuts the first frame before what may still become a match; the rest of its text goes on with the channel.
+   * `stalled` cuts only for channels that have gone quiet, so that others can go on; otherwise something has to be
+   * gained by it. False when the frame stays whole.
+   */
+  #cut(reason: 'stalled' | 'pause'): boolean {
+    const [frame] = this.#queue;
+    if (frame === undefined || !this.#dialect.isDelta(frame.root) || this.#inOpenCall(frame)) return false;
+    const later = this.#queue.slice(1);
+    const held = frame.pieces
+      .map((piece) => ({ piece, safe: Math.max(piece.from, this.#session.safeEnd(piece.channel)) }))
+      .filter(({ piece, safe }) => piece.to > safe);
+    if (held.length === 0 || held.some(({ piece }) => piece.kind !== 'text' || piece.whole)) return false;
+    const heirs = held.map(({ piece }) => pieceOf(later, piece.channel));
+    if (
+      reason === 'stalled' ? heirs.some((heir) => heir !== null) : held.every(({ piece, safe }) => safe === piece.from)
+    ) {
+      return false;
+    }
+    held.forEach(({ piece, safe }, index) => {
+      const text = (piece.carried + piece.leaf.value).slice(safe - piece.from);
+      const heir = heirs[index] ?? null;
+      if (heir === null) this.#carries.set(piece.channel, { frame, piece: { ...piece }, text, from: safe });
+      else {
+        heir.carried = text + heir.carried;
+        heir.from = safe;
+      }
+      piece.to = safe;
+    });
+    return true;
+  }
+
+  /** Text that was cut and never continued goes out before its channel, its group, or the whole answer ends. */
+  #flushCarries(ends: (channel: string, group: number) => boolean): void {
+    const ending = [...this.#carries].filter(([channel, { piece }]) => ends(channel, piece.group));
+    for (const [channel] of ending) this.#carries.delete(channel);
+    this.#out.push(...renderCarries(this.#session, ending));
+  }
+
+  #flushBefore(frame: HeldFrame): void {
+    if (this.#carries.size === 0) return;
+    const finished = frame.groups.filter((group) => group.finished).map((group) => group.index);
+    this.#flushCarries((channel, group) => frame.isError || finished.includes(group) || frame.closes.includes(channel));
+  }
+
+  #finish(explicit: boolean): void {
+    const groupsDone = [...this.#groups.values()].every((group) => group.finished);
+    const complete = this.#ended || this.endedInError || (this.#dialect.endsWithGroups && (explicit || groupsDone));
+    if (!this.#spoke || !complete) {
+      this.#state = 'failed';
+      return;
+    }
+    // Half a tool call that ends in an error must not look like one to run.
+    const broken = this.#queue.some((frame) => frame.isError);
+    if (!broken) this.#calls.closeAll();
+    const verdict = this.#session.end();
+    if (verdict.action === 'block') {
+      this.#state = 'blocked';
+      return;
+    }
+    for (const frame of this.#queue.splice(0)) if (!broken || !this.#inOpenCall(frame)) this.#emit(frame);
+    this.#flushCarries(() => true);
+    if (this.#dialect.doneMark !== null) this.#out.push(reframe(this.#dialect.doneMark));
+    this.#state = 'done';
+  }
+}
+
+/** The names of events as formats write them. */
+const EVENT_NAME = /^[a-z][a-z0-9_.]{0,127}$/;
+
+function mergeUsage(before: Usage | null, now: Usage): Usage {
+  return {
+    inputTokens: now.inputTokens ?? before?.inputTokens ?? null,
+    outputTokens: now.outputTokens ?? before?.outputTokens ?? null,
+  };
+}
+
+/** The first piece of a channel in frames that wait. */
+function pieceOf(frames: readonly HeldFrame[], channel: string): HeldPiece | null {
+  for (const frame of frames) {
+    const piece = frame.pieces.find((candidate) => candidate.channel === channel);
+    if (piece !== undefined) return piece;
+  }
+  return null;
+}

@@ -1,0 +1,32 @@
+/** Read JSON as text again, for readers that were given nodes and not the source. */
+import type { JsonNode } from './json.ts';
+
+/**
+ * JSON without blanks that says the same, for guards that read it; never sent to anyone. Numbers are what JavaScript
+ * made of them: digits beyond the precision of a double are lost, and what overflows one is null.
+ */
+export function toJson(root: JsonNode): string {
+  const out: string[] = [];
+  // Strings stand for themselves, nodes are still to be written; a stack, since a document may be deeper than the call stack.
+  const stack: (JsonNode | string)[] = [root];
+  for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
+    if (typeof top === 'string') out.push(top);
+    else if (top.kind === 'object') {
+      out.push('{');
+      stack.push('}');
+      const entries = [...top.entries];
+      for (let i = entries.length - 1; i >= 0; i--) {
+        const [key, value] = entries[i] as (typeof entries)[number];
+        stack.push(value, `${i === 0 ? '' : ','}${JSON.stringify(key)}:`);
+      }
+    } else if (top.kind === 'array') {
+      out.push('[');
+      stack.push(']');
+      for (let i = top.items.length - 1; i >= 0; i--) {
+        stack.push(top.items[i] as JsonNode);
+        if (i > 0) stack.push(',');
+      }
+    } else out.push(JSON.stringify(top.value));
+  }
+  return out.join('');
+}
