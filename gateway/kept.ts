@@ -3,6 +3,7 @@
  * they carry, and, sealed, the latest of the prompts behind them, so that a prompt that continues one is read together
  * with what came before, and nobody reads another tenant's.
  */
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Role, Segment } from '../engine/types.ts';
 import { GatewayError } from './errors.ts';
@@ -19,14 +20,19 @@ const REFERENCES_MAX = 256;
 /** Canaries of a chain of responses that its next answer is checked for, the latest first. */
 const TOKENS_MAX = 16;
 
-/** Records remembered here, since a client may go on before the disk has them. */
-const RECENT_MAX = 4_096;
+/** Trusted texts of a chain of responses that are known again when the provider repeats them, the latest first. */
+const OWN_MAX = 64;
+/** Records on their way to the disk; a client may go on before it has them. */
+const PENDING_MAX = 4_096;
+/** Some providers pack state into ids; longer ones are known by their digest. */
+const ID_CHARS_MAX = 128;
 
 const ROLES = ['user', 'assistant', 'tool', 'document'] as const satisfies readonly Role[];
 
 const contentSchema = z.strictObject({
   tokens: z.array(z.string()),
   planted: z.array(z.string()),
+  own: z.array(z.string()),
   history: z.array(z.strictObject({ role: z.enum(ROLES), text: z.string() })),
 });
 
@@ -40,11 +46,13 @@ export interface Continuation {
   /** Canaries that the earlier prompts carry, and the lines they travel in. */
   readonly tokens: readonly string[];
   readonly planted: readonly string[];
+  /** Digests of the trusted texts, as the client wrote them. */
+  readonly own: readonly string[];
   /** Null when nothing is continued. */
   readonly provider: string | null;
 }
 
-export const NOTHING_CONTINUED: Continuation = { segments: [], tokens: [], planted: [], provider: null };
+export const NOTHING_CONTINUED: Continuation = { segments: [], tokens: [], planted: [], own: [], provider: null };
 
 export interface KeepRequest {
   readonly tenant: string;
@@ -53,6 +61,7 @@ export interface KeepRequest {
   readonly itemIds: readonly string[];
   readonly tokens: readonly string[];
   readonly planted: readonly string[];
+  readonly own: readonly string[];
   readonly history: readonly HistoryTurn[];
 }
 
@@ -66,7 +75,7 @@ export interface KeptDeps {
 
 export class Kept {
   readonly #deps: KeptDeps;
-  readonly #recent = new Lru<KeptRecord>(RECENT_MAX);
+  readonly #pending = new Lru<KeptRecord>(PENDING_MAX);
 
   constructor(deps: KeptDeps) {
     this.#deps = deps;
@@ -82,19 +91,22 @@ export class Kept {
     }
     const response = responseId === null ? null : await this.response(tenant, responseId, '/previous_response_id');
     let provider = response?.provider ?? null;
-    for (const id of itemIds) {
+    const tokens = new Set(response?.tokens);
+    for (const id of new Set(itemIds)) {
       const record = await this.#record(tenant, id, '/input');
-      if (provider !== null && provider !== record.provider) throw unknown('/input');
+      if (provider !== null && provider !== record.provider) throw unknownId('/input');
       provider = record.provider;
+      // What the model thought about its prompt may repeat it.
+      for (const token of this.#open(record)?.tokens ?? []) tokens.add(token);
     }
-    return { ...(response ?? NOTHING_CONTINUED), provider };
+    return { ...(response ?? NOTHING_CONTINUED), tokens: [...tokens].slice(0, TOKENS_MAX), provider };
   }
 
   /** A stored response. Throws `not_found`. */
   async response(tenant: string, id: string, param: string | null = null): Promise<Continuation> {
     const record = await this.#record(tenant, id, param);
     const content = this.#open(record);
-    if (content === null) throw unknown(param);
+    if (content === null) throw unknownId(param);
     const segments = content.history.map(
       ({ role, text }, index): Segment => ({
         role,
@@ -104,42 +116,67 @@ export class Kept {
         trusted: false,
       }),
     );
-    return { segments, tokens: content.tokens, planted: content.planted, provider: record.provider };
+    const { tokens, planted, own } = content;
+    return { segments, tokens, planted, own, provider: record.provider };
   }
 
   /** Notes a response and its items. Resolves when the store has them. */
-  async keep({ tenant, provider, responseId, itemIds, tokens, planted, history }: KeepRequest): Promise<void> {
+  async keep({ tenant, provider, responseId, itemIds, history, ...request }: KeepRequest): Promise<void> {
     const createdAt = this.#deps.now();
-    const expiresAt = createdAt + this.#deps.keptHours * HOUR_MS;
-    const record = (id: string, content: Content): KeptRecord => {
-      const sealed = this.#deps.secrets.seal(Buffer.from(JSON.stringify(content), 'utf8'), aad(tenant, id));
-      return { id, tenant, provider, sealed, createdAt, expiresAt };
-    };
-    const empty: Content = { tokens: [], planted: [], history: [] };
-    const records = [
-      record(responseId, {
-        tokens: tokens.slice(0, TOKENS_MAX),
-        planted: planted.slice(0, TOKENS_MAX),
-        history: latest(history, this.#deps.historyCharsMax),
-      }),
-      ...[...new Set(itemIds)].slice(0, ITEMS_MAX).map((id) => record(id, empty)),
-    ];
-    for (const one of records) this.#recent.set(keyOf(tenant, one.id), one);
-    await this.#deps.store.putKept(records);
+    const common = { tenant, provider, createdAt, expiresAt: createdAt + this.#deps.keptHours * HOUR_MS };
+    const tokens = request.tokens.slice(0, TOKENS_MAX);
+    const planted = [...new Set(request.planted)].slice(0, OWN_MAX);
+    const own = [...new Set(request.own)].slice(0, OWN_MAX);
+    const kept = { tokens, planted, own, history: latest(history, this.#deps.historyCharsMax) };
+    await this.#put([
+      this.#seal(common, responseId, kept),
+      ...bounded(itemIds, responseId).map((id) => this.#seal(common, id, itemOf(tokens))),
+    ]);
+  }
+
+  /** Notes items of a response that came to be after its first answer. */
+  async addItems(tenant: string, responseId: string, itemIds: readonly string[]): Promise<void> {
+    const response = await this.#record(tenant, responseId, null);
+    const tokens = this.#open(response)?.tokens ?? [];
+    const now = this.#deps.now();
+    const added: KeptRecord[] = [];
+    for (const id of bounded(itemIds, responseId)) {
+      const known = await this.#deps.store.kept(tenant, storedId(id), now);
+      if (known === null) added.push(this.#seal(response, id, itemOf(tokens)));
+    }
+    if (added.length > 0) await this.#put(added);
   }
 
   /** False when there was none. */
   forget(tenant: string, id: string): Promise<boolean> {
-    this.#recent.delete(keyOf(tenant, id));
-    return this.#deps.store.removeKept(tenant, id);
+    this.#pending.delete(keyOf(tenant, storedId(id)));
+    return this.#deps.store.removeKept(tenant, storedId(id));
   }
 
-  async #record(tenant: string, id: string, param: string | null): Promise<KeptRecord> {
-    const now = this.#deps.now();
-    const recent = this.#recent.get(keyOf(tenant, id));
-    const record =
-      recent !== undefined && recent.expiresAt > now ? recent : await this.#deps.store.kept(tenant, id, now);
-    if (record === null) throw unknown(param);
+  #seal(common: Omit<KeptRecord, 'id' | 'sealed'>, given: string, content: Content): KeptRecord {
+    const { tenant, provider, createdAt, expiresAt } = common;
+    const id = storedId(given);
+    const sealed = this.#deps.secrets.seal(Buffer.from(JSON.stringify(content), 'utf8'), aad(tenant, id));
+    return { id, tenant, provider, sealed, createdAt, expiresAt };
+  }
+
+  async #put(records: readonly KeptRecord[]): Promise<void> {
+    for (const one of records) this.#pending.set(keyOf(one.tenant, one.id), one);
+    try {
+      await this.#deps.store.putKept(records);
+    } finally {
+      // From here on the store knows better: another process may forget what this one has kept.
+      for (const one of records) {
+        const key = keyOf(one.tenant, one.id);
+        if (this.#pending.get(key) === one) this.#pending.delete(key);
+      }
+    }
+  }
+
+  async #record(tenant: string, given: string, param: string | null): Promise<KeptRecord> {
+    const id = storedId(given);
+    const record = this.#pending.get(keyOf(tenant, id)) ?? (await this.#deps.store.kept(tenant, id, this.#deps.now()));
+    if (record === null) throw unknownId(param);
     return record;
   }
 
@@ -149,6 +186,16 @@ export class Kept {
     const parsed = contentSchema.safeParse(JSON.parse(Buffer.from(plain).toString('utf8')));
     return parsed.success ? parsed.data : null;
   }
+}
+
+/** The ids of items, each once and not too many. */
+function bounded(itemIds: readonly string[], responseId: string): string[] {
+  return [...new Set(itemIds)].filter((id) => id !== responseId).slice(0, ITEMS_MAX);
+}
+
+/** Of an item, only what the prompt behind it carried matters. */
+function itemOf(tokens: readonly string[]): Content {
+  return { tokens: [...tokens], planted: [], own: [], history: [] };
 }
 
 /** The last `charsMax` characters of a history, whole turns and the end of one. */
@@ -164,7 +211,8 @@ function latest(history: readonly HistoryTurn[], charsMax: number): HistoryTurn[
   return kept.reverse();
 }
 
-function unknown(param: string | null): GatewayError {
+/** The same for what does not exist and for what is somebody else's. */
+export function unknownId(param: string | null): GatewayError {
   return new GatewayError('not_found', {
     message: 'There is no such response or item.',
     ...(param !== null && { param }),
@@ -179,9 +227,33 @@ function aad(tenant: string, id: string): string {
   return `kept/${tenant}/${id}`;
 }
 
-/** Puts the client's own words back: the text without the lines that were planted in it. */
-export function restorer(planted: readonly string[]): (text: string) => string {
-  const lines = [...new Set(planted)].filter((line) => line !== '');
-  if (lines.length === 0) return (text) => text;
-  return (text) => lines.reduce((rest, line) => rest.replaceAll(line, ''), text);
+/** A name the store can have. */
+function storedId(id: string): string {
+  return id.length <= ID_CHARS_MAX && !id.includes('\0') ? id : `sha256:${digestOf(id)}`;
+}
+
+/** Stands for a text of the client. */
+export function digestOf(text: string): string {
+  return createHash('sha256').update(text, 'utf8').digest('base64url');
+}
+
+/** What a provider repeats of the prompt, and how the client wrote it. */
+export interface Echoes {
+  /** The client's own words: the text without the lines that were planted in it. */
+  readonly restore: (text: string) => string;
+  /** True for a trusted text exactly as the client sent it: whatever it holds is no news to it. */
+  readonly isOwn: (text: string) => boolean;
+}
+
+/** @param own digests of the client's trusted texts */
+export function echoesOf(planted: readonly string[], own: readonly string[]): Echoes {
+  // The longest first: the line of an empty text is a part of every other one with its token.
+  const lines = [...new Set(planted)].filter((line) => line !== '').sort((a, b) => b.length - a.length);
+  const texts = new Set(own);
+  const isOwn = (text: string): boolean => texts.has(digestOf(text));
+  return {
+    // A text that came with a line of ours keeps it, even where the same line was planted in another.
+    restore: (text) => (isOwn(text) ? text : lines.reduce((rest, line) => rest.replaceAll(line, ''), text)),
+    isOwn,
+  };
 }

@@ -4,6 +4,7 @@ import { lookup } from './api/model/lookup.ts';
 import type { Place } from './api/model/place.ts';
 import { cancelResponse, deleteResponse, responseInputItems, retrieveResponse } from './api/model/stored.ts';
 import type { Deps } from './deps.ts';
+import { GatewayError } from './errors.ts';
 import type { Exchange } from './http/exchange.ts';
 import { chatSurface } from './surface/chat.ts';
 import { completionsSurface } from './surface/completions.ts';
@@ -78,7 +79,7 @@ const OTHER_ENTRIES: readonly Entry[] = [
     handle: (deps, exchange, params) =>
       lookup(deps, exchange, {
         surface: 'models',
-        path: `/models/${encodeURIComponent(idOf(params))}`,
+        path: modelPath(idOf(params)),
         model: idOf(params),
         place: placeOf(params),
       }),
@@ -116,4 +117,11 @@ function placeOf({ provider, deployment }: PathParams): Place {
 
 function idOf({ id }: PathParams): string {
   return id ?? '';
+}
+
+/** Names of models have slashes, which providers look for as they are. A name with an empty part is none. */
+function modelPath(id: string): string {
+  const parts = id.split('/');
+  if (parts.includes('')) throw new GatewayError('not_found');
+  return `/models/${parts.map(encodeURIComponent).join('/')}`;
 }

@@ -60,7 +60,7 @@ export class Exchange {
     const { incoming, outgoing } = this;
     if (outgoing.headersSent || outgoing.destroyed) return;
     const bytes = typeof body === 'string' ? Buffer.from(body, 'utf8') : body;
-    const unread = !incoming.complete;
+    const unread = !incoming.complete && hasBody(incoming.headers);
     outgoing.writeHead(status, {
       ...headers,
       'x-request-id': this.requestId,
@@ -164,4 +164,9 @@ export class ClientGone extends Error {
     super('the client closed the connection', options);
     this.name = 'ClientGone';
   }
+}
+
+/** RFC 9112 6.3: without either header a request ends with its head, whether or not the parser has said so yet. */
+function hasBody(headers: IncomingHttpHeaders): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }

@@ -25,8 +25,11 @@ export interface StreamLimits {
 /** `blocked`: the session decided. `failed`: the provider broke the stream. `held_too_much`: a buffer bound was met. */
 export type GuardedStreamState = 'open' | 'done' | 'blocked' | 'failed' | 'held_too_much';
 
-/** Frames per open group waiting behind a channel that has stopped before its frame is cut. */
-const STALLED_FRAMES = 2;
+/**
+ * Frames per open group waiting behind a channel that has stopped before its frame is cut, however fast they came. Time
+ * cuts it sooner; what is here in less than that leaves as it came.
+ */
+const STALLED_FRAMES = 32;
 
 interface Group {
   finished: boolean;
@@ -39,6 +42,8 @@ export interface StreamFormat {
   readonly dialect: StreamDialect;
   /** The client's own words for a text in which the provider repeats the prompt. */
   readonly restore: (text: string) => string;
+  /** True for what the client itself sent as a trusted text: whatever it holds is no news to it. */
+  readonly isOwn?: (text: string) => boolean;
   /** Looks at the first event and at the one that ends the answer. */
   readonly onBorder: ((root: JsonNode) => void) | null;
 }
@@ -56,6 +61,8 @@ export class GuardedStream {
   readonly #releasedGroups = new Set<number>();
   readonly #calls: ToolCalls;
   #heldBytes = 0;
+  /** Frames that have left. What goes up while frames wait is that another one is in front. */
+  released = 0;
   #state: GuardedStreamState = 'open';
   /** What the first and the last released events say about themselves; one that is held must not be repeated. */
   #first: JsonNode | null = null;
@@ -100,6 +107,12 @@ export class GuardedStream {
   /** The provider pauses: releases of the waiting text everything that can no longer become a match. */
   onPause(): void {
     while (this.#state === 'open' && this.#cut('pause')) this.#release();
+  }
+
+  /** The frame in front has waited for long: cuts it if the channel it waits for has gone quiet while others go on. */
+  onStall(): void {
+    // Alone it waits for nobody but itself, and what comes to the front now has not waited yet.
+    if (this.#state === 'open' && this.#queue.length > 1 && this.#cut('stalled')) this.#release();
   }
 
   /** Reads one frame of the provider. Frames after the end are dropped. */
@@ -165,7 +178,7 @@ export class GuardedStream {
     for (const leaf of part.leaves) session.pushLeaf(leaf.name, leaf.text);
     const splices = part.echoes.flatMap((leaf) => {
       const text = this.#format.restore(leaf.value);
-      session.pushLeaf('echo', text);
+      if (this.#format.isOwn?.(text) !== true) session.pushLeaf('echo', text);
       return text === leaf.value ? [] : [replaceString(leaf, text)];
     });
     const pieces = part.pieces.map((piece): HeldPiece => {
@@ -273,6 +286,7 @@ export class GuardedStream {
   }
 
   #emit(frame: HeldFrame): void {
+    this.released++;
     this.#heldBytes -= frame.raw.length;
     this.#flushBefore(frame);
     this.#out.push(renderFrame(this.#session, frame));

@@ -80,6 +80,9 @@ class Relay {
   #writeTimer: NodeJS.Timeout | null = null;
   readonly #keepAlive: NodeJS.Timeout;
   #pauseTimer: NodeJS.Timeout | null = null;
+  #stallTimer: NodeJS.Timeout | null = null;
+  /** Frames that had left when the one in front began to wait. */
+  #leftBefore = -1;
   #endTimer: NodeJS.Timeout | null = null;
 
   constructor(
@@ -192,7 +195,10 @@ class Relay {
     }
     this.#write();
     if (state === 'done') this.#complete();
-    else if (this.#stream.waiting) this.#watchPause();
+    else if (this.#stream.waiting) {
+      this.#watchPause();
+      this.#watchStall();
+    }
   }
 
   /** What is safe of a waiting frame does not wait longer than this for what comes next. */
@@ -207,6 +213,25 @@ class Relay {
       this.#advance();
     }, this.#options.holdFlushMs);
     this.#pauseTimer.unref();
+  }
+
+  /** Nor does a frame wait longer for a channel that has gone quiet, however much others have to say. */
+  #watchStall(): void {
+    const { released } = this.#stream;
+    if (this.#stallTimer === null) {
+      this.#stallTimer = setTimeout(() => {
+        if (this.#settled || this.#stream.state !== 'open') return;
+        this.#stream.onStall();
+        const stays = this.#stream.released === this.#leftBefore;
+        // The same frame may wait once more.
+        this.#leftBefore = -1;
+        // What changes nothing must not look like a frame that came, which would put off the pause.
+        if (stays && this.#stream.state === 'open') this.#watchStall();
+        else this.#advance();
+      }, this.#options.holdFlushMs);
+      this.#stallTimer.unref();
+    } else if (released !== this.#leftBefore) this.#stallTimer.refresh();
+    this.#leftBefore = released;
   }
 
   #complete(): void {
@@ -288,6 +313,7 @@ class Relay {
     this.#settled = true;
     clearInterval(this.#keepAlive);
     if (this.#pauseTimer !== null) clearTimeout(this.#pauseTimer);
+    if (this.#stallTimer !== null) clearTimeout(this.#stallTimer);
     if (this.#writeTimer !== null) clearTimeout(this.#writeTimer);
     this.#exchange.gone.removeEventListener('abort', this.#onGone);
     this.#parser.stop();

@@ -9,6 +9,9 @@ import type { RoutedRequest } from './port.ts';
 import type { Aim, AttemptOutcome, Provider } from './provider.ts';
 
 /** One provider of a route. */
+/** Statuses of a provider that cannot serve anybody. 500 is not among them: one prompt can cause it again and again. */
+const OUTAGE: ReadonlySet<number> = new Set([502, 503, 504, 529]);
+
 export interface RouteTarget extends Aim {
   readonly provider: Provider;
   /** Takes the place of the model in the body. */
@@ -143,7 +146,7 @@ export class RoutedCall implements UpstreamCall {
   }
 
   #onHead({ index, permit }: Turn, head: UpstreamHead): void {
-    if (head.status >= 500) permit.failed();
+    if (OUTAGE.has(head.status)) permit.failed();
     else permit.answered();
     if (head.status >= 500 || head.status === 429) this.#count('refused');
     if (this.#options.fallbackStatuses.includes(head.status)) {

@@ -17,8 +17,7 @@ export function readEncodedDocument(
   path: string,
   { leafBytesMax }: ReadLimits,
 ): WireSegment | null {
-  const type = MEDIA_TYPE.exec(mediaType)?.[1];
-  if (type === undefined) return null;
+  const type = MEDIA_TYPE.exec(mediaType)?.[1] ?? 'application/octet-stream';
   const head = `data:${type};base64,`;
   const decoded = decodeTextData(head + leaf.value);
   if (decoded === null) return null;

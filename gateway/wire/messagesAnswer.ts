@@ -59,12 +59,15 @@ export function readTokenCount(root: JsonNode): AnswerPart | null {
   return reader.result({ isError, ends: true, usage: null });
 }
 
-/** Reads one event of a stream. Null when it has no type and is no error either. */
+/** What types of events look like; those of other formats have dots. Linear: one class, anchored. */
+const EVENT_TYPE = /^[a-z][a-z0-9_]*$/;
+
+/** Reads one event of a stream. Null when it has no type of this format and is no error either. */
 export function readMessagesEvent(root: JsonNode): AnswerPart | null {
   if (root.kind !== 'object') return null;
   const type = stringMember(root, 'type');
   const isError = isErrorObject(root);
-  if (type === null && !isError) return null;
+  if (!isError && (type === null || !EVENT_TYPE.test(type))) return null;
   const reader = new MessagesReader();
   // An error is none of these, whatever it calls itself.
   for (const [key, value] of root.entries) {

@@ -61,6 +61,9 @@ export interface ModelRequest {
 const CARRIERS_MAX = 8;
 /** What a `type` looks like; anything else under that key is read as text. */
 const TYPE = /^[a-z][a-z0-9_]{0,63}$/;
+/** What neither an address, an id nor base64 has: a blank between words, letters beyond ASCII. */
+const PROSE = /\S \S|[^\s!-~]/;
+const DATA_URL = /^\s*data:/i;
 /** Keys from this length on can say something; property names of a schema reach the model like its texts. */
 const KEY_CHARS_MIN = 9;
 
@@ -109,13 +112,15 @@ export class RequestReader {
     this.#segment({ path, role, mime: 'text/plain', text: leaf.value, leaf, aside });
   }
 
-  /** A string that stands for data: text where its media type says so, else only noted. */
+  /** A string that stands for data: text where its media type says so or only text looks like it, else only noted. */
   data(leaf: JsonString, path: string, part: string): void {
     const decoded = decodeTextData(leaf.value);
     if (decoded !== null) {
       const { mime, text, encode } = decoded;
       this.#segment({ path, role: 'document', mime, text, leaf, aside: false, encode });
-    } else if (this.binary.at(-1) !== part) this.binary.push(part);
+    } else if (!DATA_URL.test(leaf.value) && PROSE.test(leaf.value))
+      this.text(leaf, path, 'document', { aside: false });
+    else if (this.binary.at(-1) !== part) this.binary.push(part);
   }
 
   /** Long keys, as one text that can stop a request and cannot be rewritten. */

@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { CanaryRecord, Store, TokenRecord, UserRecord } from '../../gateway/store/port.ts';
+import { keptContract } from './keptRecords.ts';
 
 export interface Opened {
   readonly store: Store;
@@ -218,5 +219,7 @@ export function storeContract(name: string, open: () => Promise<Opened>): void {
         expect(await store.sweep(60_000)).toBe(2_500);
       });
     });
+
+    keptContract(() => ({ store, other }));
   });
 }

@@ -21,3 +21,13 @@ it('closes without waiting for connections that were opened and never used', asy
   await within(1_000, closed, 'the unused connection is closed');
   await mock.close();
 });
+
+it('keeps the connection of a probe open for the next one', async () => {
+  const mock = await MockUpstream.start();
+  const gateway = await startGateway({ upstream: mock.url });
+  const response = await fetch(`${gateway.url}/livez`);
+  await response.text();
+  expect([response.status, response.headers.get('connection')]).toEqual([200, 'keep-alive']);
+  await gateway.close();
+  await mock.close();
+});

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { loadConfig } from '../../gateway/config/load.ts';
+import { providerProblems } from '../../gateway/upstream/settings.ts';
 import { ROOT, type RunningServer, shell, startServer } from '../helpers/process.ts';
 
 let dataDir: string;
@@ -166,6 +168,19 @@ describe('the README', () => {
       else if (block.includes('/validate')) {
         expect(JSON.parse(stdout)).toMatchObject({ action: 'block', canarizedSystem: expect.stringContaining('Acme') });
       }
+    }
+  });
+
+  it('shows only configuration that a start would take', async () => {
+    const readme = await readFile(join(ROOT, 'README.md'), 'utf8');
+    const blocks = [...readme.matchAll(/```yaml\n([\s\S]*?)```/g)].map((match) => match[1] as string);
+    expect(blocks.length).toBeGreaterThan(1);
+    const upstream = { url: 'http://127.0.0.1:9/v1', key: null, model: null };
+    const env = { ANTHROPIC_API_KEY: 'a-key-of-a-test', AZURE_KEY: 'another-key-of-a-test' };
+    for (const block of blocks) {
+      const file = join(dataDir, 'readme.yaml');
+      await writeFile(file, block);
+      expect(providerProblems({ config: loadConfig(file), upstream, env }), block).toEqual([]);
     }
   });
 });

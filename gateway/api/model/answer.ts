@@ -95,6 +95,7 @@ function relayOptions(turn: Turn, dialect: StreamDialect, addedBefore: number): 
     format: {
       dialect,
       restore: format.restore,
+      ...(format.isOwn !== undefined && { isOwn: format.isOwn }),
       // The ids are known here at once; only other processes have to wait for the store.
       onBorder: keep === null ? null : (root) => void keep(root),
     },

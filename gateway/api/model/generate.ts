@@ -2,11 +2,11 @@
 import type { Deps } from '../../deps.ts';
 import type { Caller } from '../../http/auth.ts';
 import type { Exchange } from '../../http/exchange.ts';
-import { restorer } from '../../kept.ts';
+import { digestOf, echoesOf } from '../../kept.ts';
 import type { Surface } from '../../surface/surface.ts';
-import type { JsonNode } from '../../wire/json.ts';
+import { type JsonNode, member } from '../../wire/json.ts';
 import { answerStream, answerWhole } from './answer.ts';
-import { checkProvider, type Place } from './place.ts';
+import { checkProvider, type Place, queryOf } from './place.ts';
 import { type PreparedCall, prepareCall } from './prepare.ts';
 import { admit, openSession } from './session.ts';
 
@@ -15,27 +15,42 @@ export async function generate(deps: Deps, exchange: Exchange, surface: Surface,
   const caller = await admit(deps, exchange);
   checkProvider(deps, surface.id, place);
   const prepared = await prepareCall(deps, caller, exchange, surface, place);
-  const { request, route } = prepared;
+  const { request, route, continued } = prepared;
   exchange.stream = request.stream && surface.stream !== null;
   exchange.provider = route.provider;
+  const own = surface.keptIds === null ? [] : [...ownTexts(prepared), ...continued.own];
   const turn = {
     deps,
     exchange,
     session: await openSession(deps, caller, prepared.tokens),
     upstream: route,
-    request: { method: 'POST', path: surface.path, query: '', headers: exchange.headers, body: prepared.body },
+    request: {
+      method: 'POST',
+      path: surface.path,
+      query: queryOf(exchange),
+      headers: exchange.headers,
+      body: prepared.body,
+    },
     format: {
       read: surface.readAnswer,
-      restore: restorer([...prepared.planted, ...prepared.continued.planted]),
+      ...echoesOf([...prepared.planted, ...continued.planted], own),
       depthMax: deps.config.limits.jsonDepthMax,
       errors: surface.errors,
     },
     receipt: prepared.verdict.receipt,
     sentChars: request.segments.reduce((sum, { text }) => sum + text.length, 0),
-    keep: surface.keptIds === null ? null : (root: JsonNode) => keep(deps, exchange, caller, surface, prepared, root),
+    keep: isKept(surface, prepared)
+      ? (root: JsonNode) => keep(deps, exchange, caller, surface, { ...prepared, own }, root)
+      : null,
   };
   if (exchange.stream && surface.stream !== null) await answerStream(turn, surface.stream);
   else await answerWhole(turn);
+}
+
+/** Not every provider repeats in its answer that it was told to keep nothing. */
+function isKept(surface: Surface, { request }: PreparedCall): boolean {
+  const store = member(request.root, 'store');
+  return surface.keptIds !== null && !(store?.kind === 'boolean' && store.value === false);
 }
 
 /** Notes what the provider keeps of this answer, so that it can be asked for, continued and put back. */
@@ -44,12 +59,12 @@ async function keep(
   exchange: Exchange,
   caller: Caller,
   surface: Surface,
-  prepared: PreparedCall,
+  prepared: PreparedCall & { readonly own: readonly string[] },
   root: JsonNode,
 ): Promise<void> {
   const ids = surface.keptIds?.(root) ?? null;
   if (ids === null) return;
-  const { request, verdict, route, continued, tokens, planted } = prepared;
+  const { request, verdict, route, continued, tokens, planted, own } = prepared;
   const before = continued.segments.length;
   const history = [...continued.segments, ...request.segments].flatMap(({ role, text, trusted, aside }, index) => {
     if (trusted || aside === true || role === 'system' || role === 'developer') return [];
@@ -62,10 +77,18 @@ async function keep(
       ...ids,
       tokens,
       planted: [...planted, ...continued.planted],
+      own,
       history,
     });
   } catch {
     // The answer itself is good; what is lost is that it can be continued, which is then a 404.
     deps.log.warn('response_not_kept', { requestId: exchange.requestId, tenant: caller.tenant });
   }
+}
+
+/** Digests of the trusted texts, by which they are known when the provider repeats them. */
+function ownTexts({ request }: PreparedCall): string[] {
+  return request.segments
+    .filter(({ role }) => role === 'system' || role === 'developer')
+    .map(({ text }) => digestOf(text));
 }

@@ -1,9 +1,8 @@
 /** Responses that a provider keeps: asked for again, their prompts, stopped, deleted. Only the tenant's own are known. */
-
 import type { Deps } from '../../deps.ts';
-import { GatewayError } from '../../errors.ts';
+import type { Caller } from '../../http/auth.ts';
 import type { Exchange } from '../../http/exchange.ts';
-import { restorer } from '../../kept.ts';
+import { echoesOf, unknownId } from '../../kept.ts';
 import type { StreamDialect } from '../../stream/dialect.ts';
 import { responsesSurface } from '../../surface/responses.ts';
 import type { AnswerPart } from '../../wire/answer.ts';
@@ -11,7 +10,7 @@ import type { JsonNode } from '../../wire/json.ts';
 import { readInputItems } from '../../wire/responsesAnswer.ts';
 import { answerStream, answerWhole } from './answer.ts';
 import { readLeaves } from './lookup.ts';
-import { checkProvider, type Place } from './place.ts';
+import { checkProvider, type Place, queryOf } from './place.ts';
 import { admit, openSession } from './session.ts';
 
 interface StoredCall {
@@ -49,7 +48,7 @@ async function ask(deps: Deps, exchange: Exchange, call: StoredCall): Promise<vo
   checkProvider(deps, 'responses', place);
   const stored = await deps.kept.response(caller.tenant, id);
   // What another provider keeps is not here.
-  if (place.provider !== null && place.provider !== stored.provider) throw new GatewayError('not_found');
+  if (place.provider !== null && place.provider !== stored.provider) throw unknownId(null);
   const upstream = deps.providers.route({ surface: 'responses', model: null, provider: stored.provider });
   exchange.provider = upstream.provider;
   const query = queryOf(exchange);
@@ -67,25 +66,38 @@ async function ask(deps: Deps, exchange: Exchange, call: StoredCall): Promise<vo
     },
     format: {
       read,
-      restore: restorer(stored.planted),
+      ...echoesOf(stored.planted, stored.own),
       depthMax: deps.config.limits.jsonDepthMax,
       errors: responsesSurface.errors,
     },
     receipt: null,
     sentChars: null,
-    keep: null,
+    keep: (root: JsonNode) => note(deps, exchange, caller, call, root),
   };
   exchange.stream = method === 'GET' && below === '' && new URLSearchParams(query).get('stream') === 'true';
   if (exchange.stream) {
     await answerStream(turn, responsesSurface.stream as StreamDialect);
     return;
   }
-  const { status } = await answerWhole(turn);
-  if (method === 'DELETE' && status < 300) await deps.kept.forget(caller.tenant, id);
+  await answerWhole(turn);
 }
 
-function queryOf({ incoming }: Exchange): string {
-  const target = incoming.url ?? '';
-  const at = target.indexOf('?');
-  return at === -1 ? '' : target.slice(at);
+/** Before the client hears of it, so that it can use at once what is new, and nothing that is gone. */
+async function note(
+  deps: Deps,
+  exchange: Exchange,
+  { tenant }: Caller,
+  { id, method, below }: StoredCall,
+  root: JsonNode,
+): Promise<void> {
+  try {
+    if (method === 'DELETE') await deps.kept.forget(tenant, id);
+    // What runs in the background has its items later.
+    else if (below !== '/input_items') {
+      await deps.kept.addItems(tenant, id, responsesSurface.keptIds?.(root)?.itemIds ?? []);
+    }
+  } catch {
+    // The answer itself is good. What the provider has deleted it will not give; what is not known is a 404.
+    deps.log.warn('response_not_noted', { requestId: exchange.requestId, tenant });
+  }
 }

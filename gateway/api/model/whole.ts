@@ -32,6 +32,8 @@ export interface AnswerFormat {
   readonly read: (root: JsonNode) => AnswerPart | null;
   /** The client's own words for a text in which the provider repeats the prompt. */
   readonly restore: (text: string) => string;
+  /** True for what the client itself sent as a trusted text: whatever it holds is no news to it. */
+  readonly isOwn?: (text: string) => boolean;
   readonly depthMax: number;
   readonly errors: ErrorDialect;
 }
@@ -50,7 +52,7 @@ export function checkAnswer(session: OutputSession, answer: WholeAnswer, format:
 function checkSuccess(
   session: OutputSession,
   answer: WholeAnswer,
-  { read, restore, depthMax }: AnswerFormat,
+  { read, restore, isOwn, depthMax }: AnswerFormat,
 ): CheckedAnswer {
   const source = utf8(answer.body);
   const root = source === null ? null : parse(source, depthMax);
@@ -59,7 +61,7 @@ function checkSuccess(
   for (const leaf of part.leaves) session.pushLeaf(leaf.name, leaf.text);
   const splices: Splice[] = part.echoes.flatMap((leaf) => {
     const text = restore(leaf.value);
-    session.pushLeaf('echo', text);
+    if (isOwn?.(text) !== true) session.pushLeaf('echo', text);
     return text === leaf.value ? [] : [replaceString(leaf, text)];
   });
   const ranges = part.pieces.map((piece) => {

@@ -1,14 +1,20 @@
-import OpenAI from 'openai7';
 import { describeSdk } from './behaviours.ts';
-import { OPENAI_ERRORS, openaiSdk } from './openaiClient.ts';
+import { Bench } from './bench.ts';
+import { OpenAI7 } from './openai7Client.ts';
+import { openaiChat } from './openaiChat.ts';
+import { OPENAI_TROUBLES } from './openaiErrors.ts';
+import { openaiResponses } from './openaiResponses.ts';
 
-// The calls used here are the same in both majors; private members keep the compiler from seeing it.
-const Client = OpenAI as unknown as Parameters<typeof openaiSdk>[1];
+const bench = new Bench();
 
 describeSdk(
-  openaiSdk('openai 7', Client, {
-    ...OPENAI_ERRORS,
-    // Its tool runner looks at the finish that precedes the error.
-    toolRunStopped: { type: 'ContentFilterFinishReasonError' },
+  bench,
+  openaiChat('openai 7', OpenAI7, {
+    ...OPENAI_TROUBLES,
+    toolRunStopped: {
+      sees: { type: 'ContentFilterFinishReasonError' },
+      because: 'its tool runner looks at the finish that precedes the error',
+    },
   }),
 );
+describeSdk(bench, openaiResponses('openai 7', OpenAI7));

@@ -236,12 +236,19 @@ describe('the place at the provider', () => {
 describe('a provider that keeps failing', () => {
   const upstream = { breaker: { failuresMax: 2, openMs: 10_000 }, attemptsMax: 1 };
 
+  it('is not left alone for a 500, which one prompt can cause again and again', async () => {
+    const a = await server('a', (response) => response.writeHead(500).end());
+    const made = make({ providers: { a: compatible({ url: a.url }) }, upstream });
+    for (let call = 0; call < 4; call += 1) expect((await send(chat(made))).head?.status).toBe(500);
+    expect(a.seen).toHaveLength(4);
+  });
+
   it('is left alone for a while, then tried once, then used again', async () => {
     let clock = 0;
-    let status = 500;
+    let status = 503;
     const a = await server('a', (response) => response.writeHead(status).end());
     const made = make({ providers: { a: compatible({ url: a.url }) }, upstream, now: () => clock });
-    for (let call = 0; call < 2; call += 1) expect((await send(chat(made))).head?.status).toBe(500);
+    for (let call = 0; call < 2; call += 1) expect((await send(chat(made))).head?.status).toBe(503);
     clock = 8500;
     const refused = await send(chat(made));
     expect([refused.outcome, refused.errors[0]?.status, refused.errors[0]?.retryAfter]).toEqual([
@@ -250,7 +257,7 @@ describe('a provider that keeps failing', () => {
       2,
     ]);
     clock = 10_000;
-    expect((await send(chat(made))).head?.status).toBe(500);
+    expect((await send(chat(made))).head?.status).toBe(503);
     expect((await send(chat(made))).errors[0]?.retryAfter).toBe(10);
     clock = 20_000;
     status = 200;
@@ -263,7 +270,7 @@ describe('a provider that keeps failing', () => {
   });
 
   it('is passed over for the fallback', async () => {
-    const [a, b] = [await server('a', (response) => response.writeHead(500).end()), await server('b')];
+    const [a, b] = [await server('a', (response) => response.writeHead(503).end()), await server('b')];
     const made = make({
       providers: { a: compatible({ url: a.url }), b: compatible({ url: b.url }) },
       routes: [{ provider: 'a', fallback: [{ provider: 'b' }] }],
@@ -309,7 +316,7 @@ describe('a provider that keeps failing', () => {
 
   it('is tried by the next request when the one that tried it left', async () => {
     let clock = 0;
-    let status = 500;
+    let status = 503;
     const a = await server('a', (response) => {
       if (status !== 0) response.writeHead(status).end();
     });

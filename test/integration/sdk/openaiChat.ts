@@ -1,30 +1,31 @@
-/** The openai package, any major: one class with the same calls. */
+/** Chat completions of the openai package, any major: one class with the same calls. */
 import type OpenAI from 'openai';
-import { type Ask, addText, type Failure, LOOKUP, MODEL, newOutcome, type Outcome, type Sdk } from './sdk.ts';
+import { OPENAI_TRIES, OPENAI_TROUBLES, openaiFailure } from './openaiErrors.ts';
+import {
+  type Ask,
+  addText,
+  LOOKUP,
+  MODEL,
+  newOutcome,
+  type Outcome,
+  parametersOf,
+  runLookup,
+  type Sdk,
+  signalOf,
+} from './sdk.ts';
 
-/** Error classes of the package, which Agents hands on as they are. */
-export const OPENAI_ERRORS: Sdk['errors'] = {
-  badRequest: 'BadRequestError',
-  unauthorized: 'AuthenticationError',
-  rateLimited: 'RateLimitError',
-  serverError: 'InternalServerError',
-  midStream: 'APIError',
-  toolRunStopped: { code: 'content_filter' },
-};
-
-export function openaiSdk(name: string, Client: typeof OpenAI, errors: Sdk['errors'] = OPENAI_ERRORS): Sdk {
+export function openaiChat(name: string, Client: typeof OpenAI, troubles: Sdk['troubles'] = OPENAI_TROUBLES): Sdk {
   return {
-    name,
+    name: `${name} chat`,
+    format: 'chat',
     manyChoices: true,
     showsToolCalls: true,
     obeysShouldRetry: true,
-    errors,
+    tries: OPENAI_TRIES,
+    troubles,
+    refusal: { shownAs: 'refusal' },
     call: async (ask) => {
-      const client = new Client({
-        baseURL: ask.baseUrl,
-        apiKey: ask.key,
-        ...(ask.retries !== undefined && { maxRetries: ask.retries }),
-      });
+      const client = openaiClient(Client, ask);
       const outcome = newOutcome();
       const act = ask.tool === 'run' ? (ask.stream ? runStreamed : runWhole) : ask.stream ? streamed : whole;
       await act(client, ask, outcome).catch((error: unknown) => {
@@ -35,22 +36,12 @@ export function openaiSdk(name: string, Client: typeof OpenAI, errors: Sdk['erro
   };
 }
 
-export function openaiFailure(error: unknown): Failure {
-  const { status, code, message, headers } = error as Partial<InstanceType<typeof OpenAI.APIError>>;
-  return {
-    type: (error as object).constructor.name,
-    status: status ?? null,
-    code: code ?? null,
-    message: message ?? '',
-    header: (name) => headers?.get(name) ?? null,
-  };
+export function openaiClient(Client: typeof OpenAI, { origin, key, retries }: Ask): OpenAI {
+  const maxRetries = retries === undefined ? {} : { maxRetries: retries };
+  return new Client({ baseURL: `${origin}/v1`, apiKey: key, ...maxRetries });
 }
 
-const DEFINITION = {
-  name: LOOKUP.name,
-  description: LOOKUP.description,
-  parameters: { ...LOOKUP.parameters, required: [...LOOKUP.parameters.required] },
-};
+const DEFINITION = { name: LOOKUP.name, description: LOOKUP.description, parameters: parametersOf() };
 
 function bodyOf({ system, user, choices, tool }: Ask) {
   return {
@@ -64,14 +55,12 @@ function bodyOf({ system, user, choices, tool }: Ask) {
   };
 }
 
-function optionsOf({ signal }: Ask): { signal?: AbortSignal } {
-  return signal === undefined ? {} : { signal };
-}
-
 async function whole(client: OpenAI, ask: Ask, outcome: Outcome): Promise<void> {
-  const answer = await client.chat.completions.create(bodyOf(ask), optionsOf(ask));
+  const answer = await client.chat.completions.create(bodyOf(ask), signalOf(ask));
+  outcome.shown.push(answer);
   for (const { index, message } of answer.choices) {
     outcome.texts[index] = message.content ?? '';
+    outcome.refusal += message.refusal ?? '';
     for (const call of message.tool_calls ?? []) outcome.toolText += 'function' in call ? call.function.arguments : '';
   }
   outcome.totalTokens = answer.usage?.total_tokens ?? null;
@@ -80,11 +69,13 @@ async function whole(client: OpenAI, ask: Ask, outcome: Outcome): Promise<void> 
 async function streamed(client: OpenAI, ask: Ask, outcome: Outcome): Promise<void> {
   const stream = await client.chat.completions.create(
     { ...bodyOf(ask), stream: true, stream_options: { include_usage: true } },
-    optionsOf(ask),
+    signalOf(ask),
   );
   for await (const chunk of stream) {
+    outcome.shown.push(chunk);
     for (const { index, delta } of chunk.choices) {
       addText(outcome, ask, delta.content ?? '', index);
+      outcome.refusal += delta.refusal ?? '';
       for (const call of delta.tool_calls ?? []) outcome.toolText += call.function?.arguments ?? '';
     }
     outcome.totalTokens = chunk.usage?.total_tokens ?? outcome.totalTokens;
@@ -98,27 +89,26 @@ function toolsOf(outcome: Outcome) {
       function: {
         ...DEFINITION,
         parse: (text: string): object => JSON.parse(text) as object,
-        function: (input: object): string => {
-          outcome.toolInputs.push(input);
-          return LOOKUP.result;
-        },
+        function: (input: object): string => runLookup(outcome, input),
       },
     },
   ];
 }
 
 async function runWhole(client: OpenAI, ask: Ask, outcome: Outcome): Promise<void> {
-  const runner = client.chat.completions.runTools({ ...bodyOf(ask), tools: toolsOf(outcome) }, optionsOf(ask));
+  const runner = client.chat.completions.runTools({ ...bodyOf(ask), tools: toolsOf(outcome) }, signalOf(ask));
   outcome.texts[0] = (await runner.finalContent()) ?? '';
   outcome.totalTokens = (await runner.totalUsage()).total_tokens;
+  outcome.shown.push(runner.messages);
 }
 
 async function runStreamed(client: OpenAI, ask: Ask, outcome: Outcome): Promise<void> {
   const runner = client.chat.completions.runTools(
     { ...bodyOf(ask), tools: toolsOf(outcome), stream: true },
-    optionsOf(ask),
+    signalOf(ask),
   );
   runner.on('chunk', (chunk) => {
+    outcome.shown.push(chunk);
     for (const { delta } of chunk.choices) {
       for (const call of delta.tool_calls ?? []) outcome.toolText += call.function?.arguments ?? '';
     }
