@@ -115,6 +115,7 @@ export const limitsSchema = z.strictObject({
   chatBodyBytesMax: bytes,
   validateBodyBytesMax: bytes,
   textLeafBytesMax: bytes,
+  segmentsMax: z.int().positive(),
   attachmentsMax: z.int().positive(),
   canaryTokensMax: z.int().positive().max(1024),
   jsonDepthMax: z.int().min(8).max(10_000),

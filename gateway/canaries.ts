@@ -113,11 +113,15 @@ export class Canaries {
     return createHmac('sha256', this.#deps.secrets.key('fingerprint')).update(value, 'utf8').digest('hex').slice(0, 16);
   }
 
-  /** The needles of a request's own tokens, which the caller bounds. Null when there are none. */
-  own(values: readonly string[]): NeedleSet | null {
-    if (values.length === 0) return null;
+  /** The needles of a request's own tokens, which the caller bounds: the first in every form, more in single ones. */
+  own(values: readonly string[]): NeedleSet[] {
     const tokens = [...new Set(values)].map((value) => ({ id: this.idOf(value), value }));
-    return this.#compile(tokens, bytesOf(tokens) <= FULL_BYTES_MAX ? 'full' : 'basic');
+    const full = withinBytes(tokens, FULL_BYTES_MAX);
+    const rest = tokens.filter((token) => !full.includes(token));
+    return [
+      ...(full.length > 0 ? [this.#compile(full, 'full')] : []),
+      ...(rest.length > 0 ? [this.#compile(rest, 'basic')] : []),
+    ];
   }
 
   /**

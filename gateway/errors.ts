@@ -131,6 +131,12 @@ export const ERRORS = {
     message: 'The provider gave an answer that could not be used.',
     retry: false,
   },
+  provider_key_refused: {
+    status: 502,
+    type: 'server_error',
+    message: 'The provider refused the key that the gateway sent.',
+    retry: false,
+  },
   upstream_error: {
     status: 502,
     type: 'server_error',

@@ -14,11 +14,11 @@ import type { Continued } from './wire/request.ts';
 
 const HOUR_MS = 3_600_000;
 /** Further items of one response are not known by their own ids. */
-const ITEMS_MAX = 128;
+const ITEMS_MAX = 256;
 /** Items one request may refer to. */
-const REFERENCES_MAX = 256;
-/** Canaries of a chain of responses that its next answer is checked for, the latest first. */
-const TOKENS_MAX = 16;
+const REFERENCES_MAX = 1_024;
+/** Canaries of a chain of responses that its next answer is checked for, the latest first; one request plants up to 24. */
+const TOKENS_MAX = 48;
 
 /** Trusted texts of a chain of responses that are known again when the provider repeats them, the latest first. */
 const OWN_MAX = 64;

@@ -47,26 +47,10 @@ const DEPLOYMENT_ENTRIES: readonly Entry[] = [chatSurface, completionsSurface, e
 
 const OTHER_ENTRIES: readonly Entry[] = [
   ...[responsesSurface, moderationsSurface].map(generates),
-  {
-    method: 'GET',
-    path: '/responses/:id',
-    handle: (deps, exchange, params) => retrieveResponse(deps, exchange, idOf(params), placeOf(params)),
-  },
-  {
-    method: 'DELETE',
-    path: '/responses/:id',
-    handle: (deps, exchange, params) => deleteResponse(deps, exchange, idOf(params), placeOf(params)),
-  },
-  {
-    method: 'GET',
-    path: '/responses/:id/input_items',
-    handle: (deps, exchange, params) => responseInputItems(deps, exchange, idOf(params), placeOf(params)),
-  },
-  {
-    method: 'POST',
-    path: '/responses/:id/cancel',
-    handle: (deps, exchange, params) => cancelResponse(deps, exchange, idOf(params), placeOf(params)),
-  },
+  stored('GET', '/responses/:id', retrieveResponse),
+  stored('DELETE', '/responses/:id', deleteResponse),
+  stored('GET', '/responses/:id/input_items', responseInputItems),
+  stored('POST', '/responses/:id/cancel', cancelResponse),
   {
     method: 'GET',
     path: '/models',
@@ -109,6 +93,14 @@ function generates(surface: Surface): Entry {
     path: surface.path,
     handle: (deps, exchange, params) => generate(deps, exchange, surface, placeOf(params)),
   };
+}
+
+function stored(
+  method: Entry['method'],
+  path: string,
+  ask: (deps: Deps, exchange: Exchange, id: string, place: Place) => Promise<void>,
+): Entry {
+  return { method, path, handle: (deps, exchange, params) => ask(deps, exchange, idOf(params), placeOf(params)) };
 }
 
 function placeOf({ provider, deployment }: PathParams): Place {

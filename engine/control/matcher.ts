@@ -9,6 +9,7 @@ import type { ControlTokenTable } from '../../config/schema.ts';
 import { Candidate, type Literals } from './candidate.ts';
 import { CONTEXT_UNITS, findRoleMarkers, isAfterRoleWord, isLineStart } from './context.ts';
 import { foldCharacter, foldText, OPENER } from './fold.ts';
+import { JsonEscapedStream } from './jsonEscapes.ts';
 import { type QuickMiss, quickMiss } from './quick.ts';
 import { type Entry, insert, newNode, type TrieNode } from './trie.ts';
 
@@ -30,8 +31,10 @@ export interface ControlHit {
 /** One channel being read. Pieces may be split anywhere. */
 export interface ControlStream {
   push(text: string): void;
+  /** Gives the hits of a text that ended here, and reads on: what is open may yet become a longer hit. */
+  flush(): void;
   end(): void;
-  /** Offset up to which all is final: no pending or future hit starts before it. */
+  /** Offset up to which all is final: no pending or future hit starts before it, whatever was flushed. */
   readonly safeEnd: number;
   /** Hits found since the last call, in order, never overlapping. */
   takeHits(): ControlHit[];
@@ -40,6 +43,8 @@ export interface ControlStream {
 export interface ControlTokens {
   /** A candidate that spans more than `rawHoldMax` units (padding between its characters) is dropped. */
   open(rawHoldMax?: number): ControlStream;
+  /** For text in JSON strings, which is read through its escapes; up to six times as much is held. */
+  openEscaped(rawHoldMax?: number): ControlStream;
   /** Role lines without brackets, tier c; whole texts only. */
   findRoles(text: string): ControlHit[];
 }
@@ -67,6 +72,8 @@ class Stream implements ControlStream {
   #ends: number[] = [];
   /** End of the last hit that stood at a line start: what follows it stands there too. */
   #lineHitEnd = -1;
+  /** Where the last flush was: what follows may be a text of its own, so a line starts there. */
+  #flushed = -1;
 
   constructor(literals: Literals, quick: QuickMiss, rawHoldMax: number) {
     this.#literals = literals;
@@ -94,6 +101,20 @@ class Stream implements ControlStream {
     this.#text += text;
     this.#readOn(false);
     this.#trim();
+  }
+
+  flush(): void {
+    if (this.#candidate !== null || this.#read < this.#base + this.#text.length) {
+      const ended = new Stream(this.#literals, this.#quickMiss, this.#rawHoldMax);
+      ended.#text = this.#text;
+      ended.#base = this.#base;
+      ended.#read = this.safeEnd;
+      ended.#lineHitEnd = this.#lineHitEnd;
+      ended.#flushed = this.#flushed;
+      ended.end();
+      for (const hit of ended.takeHits()) this.#hits.push(hit);
+    }
+    this.#flushed = this.#base + this.#text.length;
   }
 
   end(): void {
@@ -186,7 +207,9 @@ class Stream implements ControlStream {
 
   #hit(entry: Entry, start: number, end: number): void {
     const at = start - this.#base;
-    const lineStart = isLineStart(this.#text, at, this.#lineHitEnd - this.#base);
+    const lineStart =
+      isLineStart(this.#text, at, this.#lineHitEnd - this.#base) ||
+      (this.#flushed >= 0 && isLineStart(this.#text, at, this.#flushed - this.#base));
     if (lineStart) this.#lineHitEnd = end;
     const { tier, family, name } = entry;
     this.#hits.push({ start, end, tier, family, name, lineStart, afterRoleWord: isAfterRoleWord(this.#text, at) });
@@ -225,6 +248,7 @@ export function compileControlTokens(table: ControlTokenTable): ControlTokens {
   const quick = quickMiss(literals);
   return {
     open: (rawHoldMax = RAW_HOLD_UNITS) => new Stream(literals, quick, rawHoldMax),
+    openEscaped: (rawHoldMax = RAW_HOLD_UNITS) => new JsonEscapedStream(new Stream(literals, quick, rawHoldMax)),
     findRoles: (text) => roleHits(roles, text),
   };
 }

@@ -6,6 +6,7 @@ import type { LanePiece } from '../canary/lane.ts';
 import { holdsCanary } from '../canary/scan.ts';
 import { type CanaryHit, CanaryStream } from '../canary/stream.ts';
 import { escapeControlToken } from '../control/escape.ts';
+import { escapeJsonToken } from '../control/jsonEscapes.ts';
 import type { ControlHit, ControlStream, ControlTokens } from '../control/matcher.ts';
 import { isActive } from '../control/tiers.ts';
 import type { TextGate } from '../tools/gate.ts';
@@ -13,13 +14,17 @@ import type { Edit } from '../types.ts';
 import { LateStage } from './late.ts';
 import type { OutputGuard } from './session.ts';
 
-/** `text` and `tool` are shown or run, so control tokens are rewritten in them; `meta` is only read for canaries. */
+/**
+ * `text` and `tool` are shown or run, so control tokens are rewritten in them, in `tool` also behind JSON escapes;
+ * `meta` is only read for canaries.
+ */
 export type ChannelKind = 'text' | 'tool' | 'meta';
 
 /** What stands where a canary was cut. */
 export const REDACTED = '[redacted]';
 
 const NO_PAIRS: ReadonlySet<string> = new Set();
+const NONE: ReadonlySet<number> = new Set();
 
 export interface ChannelOptions {
   readonly kind: ChannelKind;
@@ -36,7 +41,8 @@ export interface ChannelOptions {
   /** A window is complete; the hit itself is reported when it stops growing. */
   readonly onWindow: () => void;
   readonly onForeign: () => void;
-  readonly onControl: (hit: ControlHit) => void;
+  /** `released`: its beginning has left already, so it cannot be rewritten. */
+  readonly onControl: (hit: ControlHit, released: boolean) => void;
   readonly onExceeded: () => void;
   readonly onFailure: (guard: OutputGuard, error: unknown) => void;
 }
@@ -45,8 +51,6 @@ export class Channel {
   readonly #options: ChannelOptions;
   #canary: CanaryStream | null;
   #control: ControlStream | null;
-  /** Where the control stream began to read. */
-  #controlStart = 0;
   readonly #foreign: ForeignStream | null;
   readonly #late: LateStage | null;
   #gate: TextGate | null;
@@ -59,6 +63,10 @@ export class Channel {
   /** Edits before this are behind what was rewritten. */
   #edited = 0;
   #ended = false;
+  /** What came before the last flush is released. */
+  #flushed = 0;
+  /** Where control tokens begin that a flush found complete though they may go on. */
+  #flushedTokens: ReadonlySet<number> = NONE;
   length = 0;
 
   constructor(options: ChannelOptions) {
@@ -73,7 +81,8 @@ export class Channel {
           onPiece: options.onPiece,
         })
       : null;
-    this.#control = options.control?.open(rawHoldMax) ?? null;
+    this.#control =
+      (options.kind === 'tool' ? options.control?.openEscaped(rawHoldMax) : options.control?.open(rawHoldMax)) ?? null;
     this.#gate = options.gate;
     this.#foreign = options.foreign === null ? null : new ForeignStream(options.foreign);
     this.#late = guarded
@@ -103,14 +112,19 @@ export class Channel {
     this.#runLate((late) => late.end());
   }
 
-  /** Releases what is held, because the text seems complete. What follows nevertheless is read as its continuation. */
+  /**
+   * Releases what is held, because the text seems complete. The guards read on where they are: what follows
+   * nevertheless may complete what began in released text, which then blocks.
+   */
   flush(): void {
-    if (this.#ended) return;
-    this.#run((step) => ('flush' in step ? step.flush() : step.end()));
+    if (this.#ended || this.length === this.#flushed) return;
+    const tokens = new Set(this.#flushedTokens);
+    this.#run((step) => step.flush(), tokens);
     this.#runGate((gate) => gate.flush());
-    this.#control =
-      this.#control === null ? null : (this.#options.control?.open(this.#options.limits.holdRawCharsMax) ?? null);
-    this.#controlStart = this.length;
+    this.#flushed = this.length;
+    const open = this.#control?.safeEnd ?? this.length;
+    for (const start of tokens) if (start < open) tokens.delete(start);
+    this.#flushedTokens = tokens;
     this.#trim();
   }
 
@@ -122,8 +136,8 @@ export class Channel {
   /** Up to here the guards of single tokens are through, and nothing is edited any more. */
   get #readEnd(): number {
     if (this.#ended) return this.length;
-    const control = this.#control === null ? this.length : this.#controlStart + this.#control.safeEnd;
-    return Math.min(this.#canary?.safeEnd ?? this.length, control);
+    const control = this.#control?.safeEnd ?? this.length;
+    return Math.min(this.#canary?.safeEnd ?? this.length, Math.max(this.#flushed, control));
   }
 
   /** `text` is `[from, to)` of the channel. Null when nothing in it changes. */
@@ -143,8 +157,8 @@ export class Channel {
     return edits.length === 0 ? null : edited(text, from, edits);
   }
 
-  /** One failing guard must not take the other with it, nor pass unseen. */
-  #run(step: (reader: CanaryStream | ControlStream) => void): void {
+  /** One failing guard must not take the other with it, nor pass unseen. Adds to `tokens` where active ones begin. */
+  #run(step: (reader: CanaryStream | ControlStream) => void, tokens?: Set<number>): void {
     try {
       if (this.#canary !== null) step(this.#canary);
     } catch (error) {
@@ -154,8 +168,8 @@ export class Channel {
     try {
       if (this.#control !== null) {
         step(this.#control);
-        for (const { start, end, ...hit } of this.#control.takeHits()) {
-          this.#onControl({ ...hit, start: start + this.#controlStart, end: end + this.#controlStart });
+        for (const hit of this.#control.takeHits()) {
+          if (this.#onControl(hit)) tokens?.add(hit.start);
         }
       }
     } catch (error) {
@@ -197,13 +211,19 @@ export class Channel {
     this.#options.onCanary(hit);
   }
 
-  #onControl(hit: ControlHit): void {
-    if (!isActive(hit, { provenance: 'output', inCodeFence: false, pairedNames: NO_PAIRS })) return;
-    if (this.#options.rewriteControl) {
+  /** False for one that stays as it is. */
+  #onControl(hit: ControlHit): boolean {
+    if (!isActive(hit, { provenance: 'output', inCodeFence: false, pairedNames: NO_PAIRS })) return false;
+    // Its bracket was rewritten before it left.
+    if (this.#flushedTokens.has(hit.start)) return true;
+    const released = hit.start < this.#flushed;
+    if (this.#options.rewriteControl && !released) {
       const raw = this.#tail.slice(hit.start - this.#tailStart, hit.end - this.#tailStart);
-      this.#addEdit({ start: hit.start, end: hit.end, text: escapeControlToken(raw) });
+      const text = this.#options.kind === 'tool' ? escapeJsonToken(raw) : escapeControlToken(raw);
+      this.#addEdit({ start: hit.start, end: hit.end, text });
     }
-    this.#options.onControl(hit);
+    this.#options.onControl(hit, released);
+    return true;
   }
 
   /** Edits stay sorted and disjoint; where two overlap, the redaction of a canary wins. */

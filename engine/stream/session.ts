@@ -6,6 +6,7 @@
 import type { FailureMode, Limits, Policy } from '../../config/schema.ts';
 import type { NeedleSet } from '../canary/compile.ts';
 import type { ForeignWindows } from '../canary/foreign.ts';
+import { CANARY_HOLD_CHARS_MAX } from '../canary/needles.ts';
 import { ScatterTracker } from '../canary/scatter.ts';
 import type { CanaryHit } from '../canary/stream.ts';
 import type { ControlTokens } from '../control/matcher.ts';
@@ -68,7 +69,7 @@ export class OutputSession {
   readonly #hits: OutputCanaryHit[] = [];
   readonly #failures: GuardFailure[] = [];
   readonly #tokens = new Map<string, OutputControlToken>();
-  readonly #lastLeaf = new Map<string, string>();
+  readonly #lastLeaf = new Map<string, { readonly text: string; readonly tail: string }>();
   readonly #states: Record<Exclude<OutputGuard, 'tool-policy'>, ScannerState>;
   readonly #tools: ToolGuard | null;
   #action: Action = 'pass';
@@ -128,10 +129,13 @@ export class OutputSession {
    * Reads a leaf that comes whole and usually comes again, like an id. Repeats cost one comparison.
    */
   pushLeaf(name: string, text: string): void {
-    if (text.length === 0 || this.#lastLeaf.get(name) === text) return;
-    const seen = this.#lastLeaf.has(name);
+    const last = this.#lastLeaf.get(name);
+    if (text.length === 0 || last?.text === text) return;
+    const seen = last !== undefined;
+    // One that is another in every event may be a text in pieces.
+    const before = last === undefined ? '' : (last.tail + last.text).slice(-CANARY_HOLD_CHARS_MAX);
     if (this.#lastLeaf.size >= LEAVES_REMEMBERED_MAX) this.#lastLeaf.clear();
-    this.#lastLeaf.set(name, text);
+    this.#lastLeaf.set(name, { text, tail: before });
     if (!seen) {
       this.#options.receipt.seen++;
       this.#options.receipt.scanned++;
@@ -140,7 +144,7 @@ export class OutputSession {
     this.#leafName = name;
     this.#read += text.length;
     // All leaves share one channel, which costs more to make than most leaves to read; nothing matches across the break.
-    this.#leaves.push(text + LEAF_BREAK);
+    this.#leaves.push(before + text + LEAF_BREAK);
   }
 
   /**
@@ -181,9 +185,13 @@ export class OutputSession {
     return this.#action === 'block';
   }
 
-  /** The channels whose names begin so seem complete: nothing of them is held any longer. */
-  flushChannels(prefix: string): void {
-    for (const [name, channel] of this.#channels) if (name.startsWith(prefix)) channel.flush();
+  /**
+   * The channel seems complete: nothing of it is held any longer. What is pushed nevertheless is read both as its
+   * continuation and as another text; what began in released text and turns out to be a leak, a call against the
+   * policy or a control token (unless those are only observed) blocks.
+   */
+  flushChannel(name: string): void {
+    this.#channels.get(name)?.flush();
   }
 
   /** Decides. Calling it again returns the same. */
@@ -230,7 +238,7 @@ export class OutputSession {
         this.#foreign = true;
         this.#raise('block');
       },
-      onControl: (hit) => this.#onControl(hit.family, hit.name),
+      onControl: (hit, released) => this.#onControl(hit.family, hit.name, released),
       onExceeded: () => this.#exceeded(name()),
       onFailure: (guard, error) => {
         if (guard === 'tool-policy') {
@@ -269,13 +277,13 @@ export class OutputSession {
     }
   }
 
-  #onControl(family: string, token: string): void {
+  #onControl(family: string, token: string, released: boolean): void {
     const key = `${family} ${token}`;
     const known = this.#tokens.get(key);
     if (known === undefined) this.#tokens.set(key, { family, token, count: 1 });
     else known.count++;
     const { action } = this.#options.policy.output.controlTokens;
-    if (action !== 'observe') this.#raise(action);
+    if (action !== 'observe') this.#raise(released ? 'block' : action);
   }
 
   /** A bound was met, so part of the channel was not read. */

@@ -1,102 +1,87 @@
 /**
  * Holds back tool calls that a model writes as text until they were judged. Reads one channel in pieces; however the
  * text is cut, the calls are those of the whole, and nothing from the marker of a call on may leave before it was
- * handed over. Owns what is held; what a call means is decided elsewhere.
+ * handed over.
  *
- * Known gap: a call that is cut by `flush` is judged as it stands there, and what follows is read as another text.
+ * A flush gives up what is held, but not the reading: what follows is read both as its continuation and as a text of
+ * its own, since it may be either. What a call means is decided elsewhere.
  */
-import type { FoundCall } from './call.ts';
-import { findTextCalls } from './find.ts';
-import { readMarkedCalls, SETTLED_UNITS } from './markers.ts';
-import type { ParseTree } from './tree.ts';
-import { WholeJson } from './wholeJson.ts';
+import { type ReadingOptions, TextReading } from './reading.ts';
 
-export interface TextGateOptions {
-  /** Path of the calls that are found. */
-  readonly path: string;
-  /** Characters that may be held. */
-  readonly heldCharsMax: number;
-  readonly parse: ParseTree;
-  /** Called with each call once, before any of it may leave. */
-  readonly onCalls: (calls: readonly FoundCall[]) => void;
-  /** More would have to be held; from here on nothing is read. */
+export interface TextGateOptions extends ReadingOptions {
+  /** More would have to be held or read again; from here on nothing is read. */
   readonly onExceeded: () => void;
+}
+
+/** Readings of one channel that are undecided at once. */
+const READINGS_MAX = 4;
+/** So many times `heldCharsMax` may be read again for flushes. */
+const REREAD_FACTOR = 8;
+
+interface Started {
+  readonly reading: TextReading;
+  /** Where in the channel it begins. */
+  readonly start: number;
 }
 
 export class TextGate {
   readonly #options: TextGateOptions;
-  /** The text from one character before what is held. */
-  #text = '';
-  /** Channel offset of `#text[0]`. */
-  #base = 0;
-  /** Where in `#text` what is held begins. */
-  #from = 0;
-  /** Length of `#text` at which an open call is looked at again. */
-  #retryAt = 0;
-  /** Null once the text is known to be no JSON alone. */
-  #whole: WholeJson | null = new WholeJson();
+  /** The first reads the whole channel, each other one from a flush on. */
+  #readings: Started[];
+  #length = 0;
+  /** What came before the last flush is released. */
+  #flushed = 0;
+  #reread = 0;
   #given = false;
 
   constructor(options: TextGateOptions) {
     this.#options = options;
+    this.#readings = [{ reading: new TextReading(options), start: 0 }];
   }
 
   /** Characters of the channel, from its start, that may be released. */
   get safeEnd(): number {
-    return this.#given ? Number.POSITIVE_INFINITY : this.#base + this.#from;
+    if (this.#given) return Number.POSITIVE_INFINITY;
+    const ends = this.#readings.map(({ reading, start }) => start + reading.safeEnd);
+    return Math.max(this.#flushed, Math.min(...ends));
   }
 
   push(delta: string): void {
-    if (this.#given) return;
-    this.#text += delta;
-    if (this.#whole !== null) this.#readWhole(this.#whole, delta);
-    if (this.#whole === null) this.#readMarked(false);
-    if (this.#held <= this.#options.heldCharsMax) return;
-    this.#given = true;
-    this.#text = '';
-    this.#options.onExceeded();
-  }
-
-  /** Judges what is held as if the text ended here. */
-  flush(): void {
-    if (this.#given) return;
-    const { path, parse, onCalls } = this.#options;
-    if (this.#whole === null) this.#readMarked(true);
-    else if (this.#whole.begun) {
-      const calls = findTextCalls(this.#text, path, parse);
-      this.#whole = null;
-      if (calls.length > 0) onCalls(calls);
-      this.#release(this.#text.length);
+    if (this.#given || delta.length === 0) return;
+    if (this.#length > 0 && this.#length === this.#flushed) {
+      this.#readings.push({ reading: new TextReading(this.#options), start: this.#length });
     }
+    this.#length += delta.length;
+    for (const { reading } of this.#readings) reading.push(delta);
+    if (this.#readings.length > 1) this.#settle();
+    const { heldCharsMax } = this.#options;
+    const tooMuch = this.#readings.some(({ reading }) => reading.held > heldCharsMax);
+    if (tooMuch || this.#readings.length > READINGS_MAX) this.#giveUp();
   }
 
-  get #held(): number {
-    return this.#text.length - this.#from;
+  /** Judges what is held as if the text ended here, and holds it no longer. */
+  flush(): void {
+    const fresh = this.#length - this.#flushed;
+    if (this.#given || fresh === 0) return;
+    // Many flushes in a long call that stays open would be quadratic.
+    for (const { reading } of this.#readings) this.#reread += Math.max(0, reading.held - fresh);
+    if (this.#reread > REREAD_FACTOR * this.#options.heldCharsMax) {
+      this.#giveUp();
+      return;
+    }
+    for (const { reading } of this.#readings) reading.flush();
+    this.#flushed = this.#length;
   }
 
-  #readWhole(whole: WholeJson, delta: string): void {
-    whole.push(delta);
-    // Blanks before it may leave, but they are part of the text that is parsed.
-    this.#from = whole.start;
-    // In smaller pieces it would have been over the limit before it was decided.
-    if (!whole.possible && whole.length - whole.start <= this.#options.heldCharsMax) this.#whole = null;
+  /** Of the readings that go on alike only the first is kept. */
+  #settle(): void {
+    const first = this.#readings.find(({ reading }) => reading.clear);
+    this.#readings = this.#readings.filter((started) => started === first || !started.reading.clear);
   }
 
-  #readMarked(final: boolean): void {
-    const { path, heldCharsMax, parse, onCalls } = this.#options;
-    if (!final && this.#text.length < this.#retryAt && this.#held <= heldCharsMax) return;
-    const { calls, end, open } = readMarkedCalls(this.#text, this.#from, final, heldCharsMax, path, parse);
-    if (calls.length > 0) onCalls(calls);
-    this.#release(end);
-    // An open call is read again when it has grown by its quarter, so that reading a long one stays linear.
-    this.#retryAt = open ? this.#text.length + Math.max(SETTLED_UNITS, this.#held >> 2) : 0;
-  }
-
-  /** Keeps one character before what is held: whether a word begins there depends on it. */
-  #release(end: number): void {
-    const cut = Math.max(0, end - 1);
-    this.#text = this.#text.slice(cut);
-    this.#base += cut;
-    this.#from = end - cut;
+  #giveUp(): void {
+    this.#given = true;
+    this.#readings = [];
+    this.#options.onExceeded();
   }
 }

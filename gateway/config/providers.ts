@@ -2,7 +2,7 @@
 import type { GatewayConfig, ProviderConfig } from '../../config/schema.ts';
 import { isReservedHeader } from '../upstream/headers.ts';
 import { DEFAULT_URLS, serves } from '../upstream/kinds.ts';
-import { DEMO_PROVIDER, ENVIRONMENT_PROVIDER, namedProviders } from '../upstream/settings.ts';
+import { callersKeyProblems, DEMO_PROVIDER, ENVIRONMENT_PROVIDER, namedProviders } from '../upstream/settings.ts';
 import { parseUpstreamUrl } from '../upstream/url.ts';
 
 /** One line each, with the path; no line quotes an address or a header value, which may hold a key. */
@@ -17,7 +17,7 @@ export function providerConfigProblems(config: GatewayConfig): string[] {
     if (known.has(provider)) continue;
     problems.push(`${path}: found "${provider}"; expected one of the providers ${[...known].join(', ')}`);
   }
-  return [...problems, ...surfaceProblems(config)];
+  return [...problems, ...surfaceProblems(config), ...callersKeyProblems(config)];
 }
 
 function problemsOf(provider: ProviderConfig): string[] {

@@ -1,4 +1,5 @@
 /** Which key a request presents, and what it may do. */
+import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { GatewayConfig, Policy } from '../../config/schema.ts';
 import { policyOf } from '../config/load.ts';
@@ -15,6 +16,8 @@ export interface Caller {
 
 /** Says which key is the gateway's where the caller sends a key of the provider as well. Never forwarded. */
 const GATEWAY_KEY_HEADER = 'x-portcullis-key';
+/** Every key that the gateway makes begins so. */
+const GATEWAY_KEY_PREFIX = 'pck_';
 /** What a header to a provider can carry. */
 const CALLERS_KEY_CHARS_MAX = 8192;
 
@@ -28,13 +31,22 @@ export function presentedKey(headers: IncomingHttpHeaders, bodyToken: string | n
 
 /**
  * The caller's own key of a provider. Null unless the caller proved itself to the gateway with another one: a key that
- * stands where the gateway's is looked for must never be forwarded.
+ * stands where the gateway's is looked for must never be forwarded, nor any other key of the gateway. Those are known
+ * by their form; only the one that the environment gives may have another.
  */
-export function callersOwnKey(headers: IncomingHttpHeaders): string | null {
+export function callersOwnKey(headers: IncomingHttpHeaders, environmentKey: string | null): string | null {
   const ours = headerValue(headers, GATEWAY_KEY_HEADER);
   const theirs = providerKey(headers);
   if (ours === null || theirs === null || theirs === ours || theirs.length > CALLERS_KEY_CHARS_MAX) return null;
+  if (theirs.startsWith(GATEWAY_KEY_PREFIX) || (environmentKey !== null && sameText(theirs, environmentKey)))
+    return null;
   return /^[!-~]+$/.test(theirs) ? theirs : null; // linear: one class, anchored
+}
+
+/** Takes the same time wherever the first difference is. */
+function sameText(a: string, b: string): boolean {
+  const [left, right] = [a, b].map((text) => createHash('sha256').update(text).digest()) as [Buffer, Buffer];
+  return timingSafeEqual(left, right);
 }
 
 /** In the places where SDKs put a key: OpenAI's, Anthropic's, Azure's. */

@@ -67,8 +67,10 @@ export interface KeptRecord {
 }
 
 export interface Store {
-  /** `digest` is the HMAC-SHA-256 of the token value in hex. */
-  /** Replaces a token of the same id, whose earlier digest no longer matches. */
+  /**
+   * `digest` is the HMAC-SHA-256 of the token value in hex. Replaces a token of the same id, whose earlier digest no
+   * longer matches.
+   */
   putToken(digest: string, record: TokenRecord): Promise<void>;
   tokenByDigest(digest: string): Promise<StoredToken | null>;
   tokenById(id: string): Promise<TokenRecord | null>;

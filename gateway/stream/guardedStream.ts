@@ -8,8 +8,9 @@
  */
 import type { OutputSession } from '../../engine/stream/session.ts';
 import type { GatewayError } from '../errors.ts';
-import type { AnswerPart, GroupState, Usage } from '../wire/answer.ts';
+import type { AnswerPart, GroupState, Piece, Usage } from '../wire/answer.ts';
 import { JsonError, type JsonNode, parseJson, replaceString, stringMember } from '../wire/json.ts';
+import { type CutReason, planCut } from './cut.ts';
 import type { StreamDialect } from './dialect.ts';
 import { type Carry, type HeldFrame, type HeldPiece, renderCarries, renderFrame } from './heldFrame.ts';
 import { reframe, type SseFrame } from './sse.ts';
@@ -25,6 +26,9 @@ export interface StreamLimits {
 /** `blocked`: the session decided. `failed`: the provider broke the stream. `held_too_much`: a buffer bound was met. */
 export type GuardedStreamState = 'open' | 'done' | 'blocked' | 'failed' | 'held_too_much';
 
+/** What a waiting frame costs beside its bytes. */
+const FRAME_BYTES = 512;
+
 /**
  * Frames per open group waiting behind a channel that has stopped before its frame is cut, however fast they came. Time
  * cuts it sooner; what is here in less than that leaves as it came.
@@ -32,6 +36,8 @@ export type GuardedStreamState = 'open' | 'done' | 'blocked' | 'failed' | 'held_
 const STALLED_FRAMES = 32;
 
 interface Group {
+  /** Channels that go on. */
+  readonly channels: Set<string>;
   finished: boolean;
   /** Text came after a finish. */
   goesOn: boolean;
@@ -65,8 +71,9 @@ export class GuardedStream {
   released = 0;
   #state: GuardedStreamState = 'open';
   /** What the first and the last released events say about themselves; one that is held must not be repeated. */
-  #first: JsonNode | null = null;
-  #last: JsonNode | null = null;
+  #first: string | null = null;
+  #last: string | null = null;
+  #openGroups = 0;
   #out: Buffer[] = [];
   /** An event was seen, so the provider did speak the protocol. */
   #spoke = false;
@@ -85,7 +92,7 @@ export class GuardedStream {
     this.#dialect = format.dialect;
     this.#format = format;
     this.#limits = limits;
-    this.#calls = new ToolCalls(session);
+    this.#calls = new ToolCalls(session, limits.outputChannelsMax);
   }
 
   get state(): GuardedStreamState {
@@ -159,7 +166,10 @@ export class GuardedStream {
   }
 
   #stopped(error: GatewayError) {
-    return { first: this.#first, last: this.#last, openGroups: [...this.#releasedGroups], error };
+    // Read once more, since the trees of frames would take many times their bytes while they wait.
+    const read = (source: string | null): JsonNode | null =>
+      source === null ? null : parseJson(source, this.#limits.jsonDepthMax);
+    return { first: read(this.#first), last: read(this.#last), openGroups: [...this.#releasedGroups], error };
   }
 
   #parse(data: string): { root: JsonNode; part: AnswerPart } | null {
@@ -181,52 +191,70 @@ export class GuardedStream {
       if (this.#format.isOwn?.(text) !== true) session.pushLeaf('echo', text);
       return text === leaf.value ? [] : [replaceString(leaf, text)];
     });
-    const pieces = part.pieces.map((piece): HeldPiece => {
-      const { channel } = piece;
-      const group = this.#group(piece.group);
-      group.goesOn ||= group.finished;
-      const from = session.length(channel);
-      session.push(channel, piece.kind, piece.leaf.value);
-      if (piece.whole === true) session.flushChannels(channel);
-      else this.chars += piece.leaf.value.length;
-      if (piece.kind === 'tool') this.#calls.count(channel, piece.leaf.value);
-      const carry = this.#carries.get(channel);
-      this.#carries.delete(channel);
-      return {
-        channel,
-        leaf: piece.leaf,
-        group: piece.group,
-        kind: piece.kind,
-        whole: piece.whole === true,
-        carried: carry?.text ?? '',
-        from: carry?.from ?? from,
-        to: from + piece.leaf.value.length,
-      };
-    });
-    for (const call of part.calls) this.#calls.add(call);
-    for (const channel of part.closes) session.flushChannels(channel);
+    const pieces: HeldPiece[] = [];
+    for (const piece of part.pieces) {
+      // Nothing more of it will leave, so nothing more has to be read.
+      if (session.blocked || this.#state !== 'open') return;
+      pieces.push(this.#readPiece(piece));
+    }
+    this.#calls.read(part.calls);
+    for (const channel of part.closes) session.flushChannel(channel);
     for (const group of part.groups) this.#readGroup(group);
-    this.#calls.judgeComplete();
+    this.#calls.judgeWhole(part.calls);
+    if (this.#calls.tooMany) this.#state = 'held_too_much';
     if (part.usage !== null) this.usage = mergeUsage(this.usage, part.usage);
     this.#queue.push({
-      ...this.#identify(frame, root),
-      root,
+      ...this.#identify(frame, root, part.isError),
+      isDelta: this.#dialect.isDelta(root),
       pieces,
-      groups: part.groups,
+      groups: part.groups.map(({ logprobs, ...group }) => ({
+        ...group,
+        logprobs: logprobs === null ? null : { start: logprobs.start, end: logprobs.end },
+      })),
       closes: part.closes,
       splices,
       isError: part.isError,
     });
-    this.#heldBytes += frame.raw.length;
+    this.#heldBytes += frame.raw.length + FRAME_BYTES;
+  }
+
+  #readPiece({ channel, group: index, kind, leaf, whole = false }: Piece): HeldPiece {
+    const session = this.#session;
+    const group = this.#group(index);
+    group.goesOn ||= group.finished;
+    const from = session.length(channel);
+    session.push(channel, kind, leaf.value);
+    if (whole) session.flushChannel(channel);
+    else {
+      group.channels.add(channel);
+      this.chars += leaf.value.length;
+    }
+    if (kind === 'tool') this.#calls.count(channel, leaf.value);
+    const carry = this.#carries.get(channel);
+    this.#carries.delete(channel);
+    return {
+      channel,
+      leaf,
+      group: index,
+      kind,
+      whole,
+      carried: carry?.text ?? '',
+      from: carry?.from ?? from,
+      to: from + leaf.value.length,
+    };
   }
 
   /** Whether the bytes may leave as they are, and under which name otherwise. */
-  #identify(frame: SseFrame, root: JsonNode): Pick<HeldFrame, 'raw' | 'source' | 'event' | 'reframed'> {
+  #identify(
+    frame: SseFrame,
+    root: JsonNode,
+    isError: boolean,
+  ): Pick<HeldFrame, 'raw' | 'source' | 'event' | 'reframed'> {
     const { raw } = frame;
     const source = frame.data as string;
     if (!this.#dialect.namedEvents)
       return { raw, source, event: null, reframed: frame.needsReframing || frame.hasComment };
-    const type = stringMember(root, 'type');
+    const type = stringMember(root, 'type') ?? (isError ? 'error' : null);
     // The name decides how clients read an event; only the one that was inspected may be there.
     const event = frame.event !== null && type !== null && EVENT_NAME.test(type) ? type : null;
     const usual = frame.needsReframing ? frame.named && frame.event === type : true;
@@ -237,7 +265,8 @@ export class GuardedStream {
     let group = this.#groups.get(index);
     if (group === undefined) {
       if (this.#groups.size >= this.#limits.outputChannelsMax) this.#state = 'held_too_much';
-      group = { finished: false, goesOn: false };
+      group = { channels: new Set(), finished: false, goesOn: false };
+      this.#openGroups++;
       this.#groups.set(index, group);
     }
     return group;
@@ -248,10 +277,12 @@ export class GuardedStream {
     // A call is whole when its group finishes: until then its arguments may go on.
     for (const call of toolCalls) this.#calls.open(call, index);
     if (!finished) return;
+    if (!group.finished) this.#openGroups--;
     group.finished = true;
     // Some providers name a reason in every chunk: once text has come after a finish, only the end of all is one.
     if (group.goesOn) return;
-    this.#session.flushChannels(`${index}/`);
+    for (const channel of group.channels) this.#session.flushChannel(channel);
+    group.channels.clear();
     this.#calls.close(index);
   }
 
@@ -272,9 +303,7 @@ export class GuardedStream {
 
   /** With several groups in turn, the next piece of each is that many frames away. */
   #isStalled(): boolean {
-    let open = 0;
-    for (const group of this.#groups.values()) if (!group.finished) open++;
-    return this.#queue.length > STALLED_FRAMES * Math.max(1, open);
+    return this.#queue.length > STALLED_FRAMES * Math.max(1, this.#openGroups);
   }
 
   #mayLeave(frame: HeldFrame): boolean {
@@ -287,7 +316,7 @@ export class GuardedStream {
 
   #emit(frame: HeldFrame): void {
     this.released++;
-    this.#heldBytes -= frame.raw.length;
+    this.#heldBytes -= frame.raw.length + FRAME_BYTES;
     this.#flushBefore(frame);
     this.#out.push(renderFrame(this.#session, frame));
     for (const { index, finished } of frame.groups) {
@@ -295,39 +324,25 @@ export class GuardedStream {
       else this.#releasedGroups.add(index);
     }
     if (frame.isError) return;
-    this.#first ??= frame.root;
-    this.#last = frame.root;
+    this.#first ??= frame.source;
+    this.#last = frame.source;
   }
 
-  /**
-   * Cuts the first frame before what may still become a match; the rest of its text goes on with the channel.
-   * `stalled` cuts only for channels that have gone quiet, so that others can go on; otherwise something has to be
-   * gained by it. False when the frame stays whole.
-   */
-  #cut(reason: 'stalled' | 'pause'): boolean {
+  /** Cuts the first frame before what may still become a match. False when it stays whole. */
+  #cut(reason: CutReason): boolean {
     const [frame] = this.#queue;
-    if (frame === undefined || !this.#dialect.isDelta(frame.root) || this.#inOpenCall(frame)) return false;
-    const later = this.#queue.slice(1);
-    const held = frame.pieces
-      .map((piece) => ({ piece, safe: Math.max(piece.from, this.#session.safeEnd(piece.channel)) }))
-      .filter(({ piece, safe }) => piece.to > safe);
-    if (held.length === 0 || held.some(({ piece }) => piece.kind !== 'text' || piece.whole)) return false;
-    const heirs = held.map(({ piece }) => pieceOf(later, piece.channel));
-    if (
-      reason === 'stalled' ? heirs.some((heir) => heir !== null) : held.every(({ piece, safe }) => safe === piece.from)
-    ) {
-      return false;
-    }
-    held.forEach(({ piece, safe }, index) => {
+    if (frame === undefined || this.#inOpenCall(frame)) return false;
+    const cuts = planCut(this.#queue, (channel) => this.#session.safeEnd(channel), reason);
+    if (cuts === null) return false;
+    for (const { piece, safe, heir } of cuts) {
       const text = (piece.carried + piece.leaf.value).slice(safe - piece.from);
-      const heir = heirs[index] ?? null;
       if (heir === null) this.#carries.set(piece.channel, { frame, piece: { ...piece }, text, from: safe });
       else {
         heir.carried = text + heir.carried;
         heir.from = safe;
       }
       piece.to = safe;
-    });
+    }
     return true;
   }
 
@@ -353,6 +368,7 @@ export class GuardedStream {
     }
     // Half a tool call that ends in an error must not look like one to run.
     const broken = this.#queue.some((frame) => frame.isError);
+    const unsaid = broken && this.#queue.some((frame) => frame.isError && this.#inOpenCall(frame));
     if (!broken) this.#calls.closeAll();
     const verdict = this.#session.end();
     if (verdict.action === 'block') {
@@ -361,6 +377,10 @@ export class GuardedStream {
     }
     for (const frame of this.#queue.splice(0)) if (!broken || !this.#inOpenCall(frame)) this.#emit(frame);
     this.#flushCarries(() => true);
+    if (unsaid) {
+      this.#state = 'failed';
+      return;
+    }
     if (this.#dialect.doneMark !== null) this.#out.push(reframe(this.#dialect.doneMark));
     this.#state = 'done';
   }
@@ -374,13 +394,4 @@ function mergeUsage(before: Usage | null, now: Usage): Usage {
     inputTokens: now.inputTokens ?? before?.inputTokens ?? null,
     outputTokens: now.outputTokens ?? before?.outputTokens ?? null,
   };
-}
-
-/** The first piece of a channel in frames that wait. */
-function pieceOf(frames: readonly HeldFrame[], channel: string): HeldPiece | null {
-  for (const frame of frames) {
-    const piece = frame.pieces.find((candidate) => candidate.channel === channel);
-    if (piece !== undefined) return piece;
-  }
-  return null;
 }

@@ -2,7 +2,7 @@
 import type { ChannelKind } from '../../engine/stream/channel.ts';
 import type { OutputSession } from '../../engine/stream/session.ts';
 import type { GroupState } from '../wire/answer.ts';
-import { applySplices, type JsonNode, type JsonString, replaceString, type Splice } from '../wire/json.ts';
+import { applySplices, type JsonString, replaceString, type Splice } from '../wire/json.ts';
 import { reframe } from './sse.ts';
 
 export interface HeldPiece {
@@ -18,15 +18,21 @@ export interface HeldPiece {
   to: number;
 }
 
+/** A group as a frame remembers it, without the tree that it was read from. */
+export interface HeldGroup extends Omit<GroupState, 'logprobs'> {
+  readonly logprobs: { readonly start: number; readonly end: number } | null;
+}
+
 export interface HeldFrame {
-  readonly root: JsonNode;
   readonly raw: Buffer;
   readonly source: string;
   /** Name of the event where events are named. */
   readonly event: string | null;
   readonly reframed: boolean;
+  /** It only adds text, so that it may leave in two parts. */
+  readonly isDelta: boolean;
   readonly pieces: readonly HeldPiece[];
-  readonly groups: readonly GroupState[];
+  readonly groups: readonly HeldGroup[];
   readonly closes: readonly string[];
   /** What changes whatever the guards say. */
   readonly splices: readonly Splice[];
@@ -72,7 +78,7 @@ export function renderCarries(session: OutputSession, carries: readonly (readonl
 }
 
 /** Log-probabilities spell what was rewritten. */
-export function dropLogprobs(groups: readonly GroupState[], group: number): Splice[] {
+export function dropLogprobs(groups: readonly HeldGroup[], group: number): Splice[] {
   const node = groups.find(({ index }) => index === group)?.logprobs;
   return node === null || node === undefined ? [] : [{ start: node.start, end: node.end, text: 'null' }];
 }

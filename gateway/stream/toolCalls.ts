@@ -3,64 +3,80 @@ import type { OutputSession } from '../../engine/stream/session.ts';
 import type { CallPart } from '../wire/answer.ts';
 
 interface Written {
-  name: string | null;
+  readonly key: string;
+  readonly id: string | null;
+  /** As the parts of the call gave it, in order. */
+  readonly names: string[];
+  nameOf: string | null;
   freeForm: boolean;
   arguments: string[] | null;
 }
 
 export class ToolCalls {
   readonly #session: OutputSession;
-  /** Group of each call that may go on. */
-  readonly #open = new Map<string, number>();
-  /** Not judged yet. */
+  readonly #callsMax: number;
+  /** Calls that may go on, by group. */
+  readonly #open = new Map<number, Set<string>>();
+  readonly #openKeys = new Set<string>();
+  /** Calls that were not judged yet. */
   readonly #written = new Map<string, Written>();
+  /** Of those, the ones that do not go on. */
+  #whole: Written[] = [];
+  /** First name of each call, which its copies share. */
+  readonly #names = new Map<string, string>();
   /** Bytes of the text of each tool channel while frames wait. */
   readonly #bytes = new Map<string, number>();
   bytesMost = 0;
 
-  constructor(session: OutputSession) {
+  constructor(session: OutputSession, callsMax: number) {
     this.#session = session;
+    this.#callsMax = callsMax;
+  }
+
+  /** More calls than an answer may have. */
+  get tooMany(): boolean {
+    return this.#openKeys.size > this.#callsMax || this.#names.size > this.#callsMax;
   }
 
   open(key: string, group: number): void {
-    this.#open.set(key, group);
+    if (this.#openKeys.has(key)) return;
+    this.#openKeys.add(key);
+    const keys = this.#open.get(group) ?? new Set();
+    this.#open.set(group, keys.add(key));
   }
 
   isOpen(key: string): boolean {
-    return this.#open.has(key);
+    return this.#openKeys.has(key);
   }
 
   /** The group's calls are whole. */
   close(group: number): void {
-    for (const [key, owner] of this.#open) if (owner === group) this.#open.delete(key);
+    for (const key of this.#open.get(group) ?? []) this.#close(key);
+    this.#open.delete(group);
   }
 
+  /** Every call is whole, and judged. */
   closeAll(): void {
+    for (const key of [...this.#openKeys]) this.#close(key);
     this.#open.clear();
-    this.judgeComplete();
+    this.judgeWhole([]);
   }
 
-  add({ key, name, arguments: args, freeForm }: CallPart): void {
-    let call = this.#written.get(key);
-    if (call === undefined) {
-      call = { name: null, freeForm: false, arguments: null };
-      this.#written.set(key, call);
-    }
-    call.freeForm ||= freeForm === true;
-    if (name !== null) call.name = (call.name ?? '') + name;
-    if (args !== null) {
-      call.arguments ??= [];
-      call.arguments.push(args);
-    }
+  /** Reads what the parts of one event say. */
+  read(parts: readonly CallPart[]): void {
+    for (const part of parts) this.#add(part);
   }
 
-  /** Hands every call that is whole to the engine, once. */
-  judgeComplete(): void {
-    for (const [key, call] of this.#written) {
-      if (this.#open.has(key)) continue;
-      this.#written.delete(key);
-      const { name, freeForm } = call;
-      this.#session.judgeCall({ name, freeForm, arguments: call.arguments?.join('') ?? null, path: `/${key}` });
+  /** Hands every call that does not go on to the engine, once. `parts` are those of the event that was read last. */
+  judgeWhole(parts: readonly CallPart[]): void {
+    for (const { key } of parts) if (!this.#openKeys.has(key)) this.#take(key);
+    const whole = this.#whole;
+    this.#whole = [];
+    for (const call of whole) {
+      for (const name of this.#namesOf(call)) {
+        const { key, freeForm } = call;
+        this.#session.judgeCall({ name, freeForm, arguments: call.arguments?.join('') ?? null, path: `/${key}` });
+      }
     }
   }
 
@@ -73,5 +89,55 @@ export class ToolCalls {
   resetCount(): void {
     this.#bytes.clear();
     this.bytesMost = 0;
+  }
+
+  #add({ key, id = null, name, nameOf, arguments: args, freeForm }: CallPart): void {
+    let call = this.#written.get(key);
+    // Another id at the same place is another call; some providers number all their calls 0.
+    if (call !== undefined && id !== null && call.id !== null && id !== call.id) {
+      this.#take(key);
+      call = undefined;
+    }
+    if (call === undefined || (call.id === null && id !== null)) {
+      const before = call ?? { names: [], nameOf: null, freeForm: false, arguments: null };
+      call = { ...before, key, id };
+      this.#written.set(key, call);
+    }
+    call.nameOf ??= nameOf ?? null;
+    call.freeForm ||= freeForm === true;
+    if (name !== null) {
+      call.names.push(name);
+      if (!this.#names.has(key)) this.#names.set(key, name);
+    }
+    if (args !== null) {
+      call.arguments ??= [];
+      call.arguments.push(args);
+    }
+  }
+
+  #close(key: string): void {
+    this.#openKeys.delete(key);
+    this.#take(key);
+  }
+
+  #take(key: string): void {
+    const call = this.#written.get(key);
+    if (call === undefined) return;
+    this.#written.delete(key);
+    this.#whole.push(call);
+  }
+
+  /**
+   * Every name that a client may take the call for: some join the parts of a name, some take the first one or the last.
+   * A name that is only repeated is one name.
+   */
+  #namesOf({ names, nameOf }: Written): (string | null)[] {
+    const given = names.length === 0 && nameOf !== null ? [this.#names.get(nameOf) ?? ''] : names;
+    const said = given.filter((name) => name !== '');
+    if (said.length === 0) return [null];
+    const distinct = new Set(said);
+    return distinct.size === 1
+      ? [...distinct]
+      : [...new Set([said.join(''), said[0] as string, said.at(-1) as string])];
   }
 }

@@ -5,13 +5,15 @@
 import { GatewayError } from '../errors.ts';
 import type { Permit } from './breaker.ts';
 import type { UpstreamAttempt, UpstreamCall, UpstreamHead, UpstreamSink } from './call.ts';
+import { KeyEchoed } from './keyGuard.ts';
+import { refusesKey, Withheld } from './keyRefusal.ts';
 import type { RoutedRequest } from './port.ts';
 import type { Aim, AttemptOutcome, Provider } from './provider.ts';
 
-/** One provider of a route. */
 /** Statuses of a provider that cannot serve anybody. 500 is not among them: one prompt can cause it again and again. */
 const OUTAGE: ReadonlySet<number> = new Set([502, 503, 504, 529]);
 
+/** One provider of a route. */
 export interface RouteTarget extends Aim {
   readonly provider: Provider;
   /** Takes the place of the model in the body. */
@@ -26,7 +28,11 @@ export interface AttemptOptions {
   /** Monotonic milliseconds. */
   readonly now: () => number;
   readonly onOutcome: (provider: string, outcome: AttemptOutcome) => void;
+  /** The gateway's own key was refused with this status, or stands in the answer. */
+  readonly onKeyTrouble: (provider: string, trouble: KeyTrouble, status: number) => void;
 }
+
+export type KeyTrouble = 'provider_key_refused' | 'provider_key_echoed';
 
 /** A target and the leave to try it. */
 interface Turn {
@@ -47,6 +53,7 @@ export class RoutedCall implements UpstreamCall {
   /** The current provider had its second chance. */
   #retried = false;
   #counted = false;
+  #withheld: Withheld | null = null;
   #paused = false;
   #done = false;
 
@@ -127,8 +134,14 @@ export class RoutedCall implements UpstreamCall {
   #sinkOf(turn: Turn): UpstreamSink {
     return {
       onHead: (head) => this.#onHead(turn, head),
-      onData: (chunk) => this.#sink.onData(chunk),
+      onData: (chunk) => this.#onData(chunk),
       onEnd: () => {
+        if (this.#withheld?.isOfKey) {
+          this.#refuse(turn, this.#withheld.head.status);
+          return;
+        }
+        this.#handOn();
+        if (this.#done) return;
         turn.permit.succeeded();
         this.#count('ok');
         this.#done = true;
@@ -145,7 +158,8 @@ export class RoutedCall implements UpstreamCall {
     };
   }
 
-  #onHead({ index, permit }: Turn, head: UpstreamHead): void {
+  #onHead(turn: Turn, head: UpstreamHead): void {
+    const { index, permit } = turn;
     if (OUTAGE.has(head.status)) permit.failed();
     else permit.answered();
     if (head.status >= 500 || head.status === 429) this.#count('refused');
@@ -158,15 +172,55 @@ export class RoutedCall implements UpstreamCall {
         return;
       }
     }
-    this.#sink.onHead(head);
+    const refusal = this.#targets[index]?.provider.passthrough === true ? 'no' : refusesKey(head.status);
+    if (refusal === 'yes') this.#refuse(turn, head.status);
+    else if (refusal === 'maybe') this.#withheld = new Withheld(head);
+    else this.#sink.onHead(head);
   }
 
-  #onError({ index, permit }: Turn, error: GatewayError): void {
+  #onData(chunk: Buffer): void {
+    if (this.#withheld === null) this.#sink.onData(chunk);
+    else if (!this.#withheld.add(chunk)) this.#handOn();
+  }
+
+  /** What was kept back is no word about our key. */
+  #handOn(): void {
+    if (this.#withheld === null) return;
+    const { head, body } = this.#withheld;
+    this.#withheld = null;
+    this.#sink.onHead(head);
+    if (!this.#done && body.length > 0) this.#sink.onData(body);
+  }
+
+  /** Our key was refused. The provider is there and answers; what it says stays here. */
+  #refuse({ index, permit }: Turn, status: number): void {
+    permit.succeeded();
+    this.#count('refused');
+    this.#done = true;
+    this.#attempt?.abort();
+    this.#options.onKeyTrouble((this.#targets[index] as RouteTarget).provider.name, 'provider_key_refused', status);
+    this.#sink.onError(new GatewayError('provider_key_refused'));
+  }
+
+  #onError(turn: Turn, error: GatewayError): void {
+    const { index, permit } = turn;
+    const echoed = error instanceof KeyEchoed;
+    if (echoed && refusesKey(error.upstreamStatus) !== 'no') {
+      this.#refuse(turn, error.upstreamStatus);
+      return;
+    }
     const ours = error.code === 'internal_error';
     const sent = this.#attempt?.sent ?? true;
     this.#count(outcomeOf(error, sent));
     if (ours) permit.released();
-    else permit.failed();
+    else if (echoed) {
+      permit.succeeded();
+      this.#options.onKeyTrouble(
+        (this.#targets[index] as RouteTarget).provider.name,
+        'provider_key_echoed',
+        error.upstreamStatus,
+      );
+    } else permit.failed();
     const next = ours || sent || !this.#mayRepeat() ? null : (this.#again(index) ?? this.#turn(index + 1));
     if (next !== null) {
       this.#beginSoon(next);
@@ -195,6 +249,7 @@ export class RoutedCall implements UpstreamCall {
   #beginSoon(turn: Turn): void {
     if (turn.index !== this.#current?.index) this.#retried = false;
     this.#attempt = null;
+    this.#withheld = null;
     this.#current = turn;
     queueMicrotask(() => {
       if (this.#done) turn.permit.released();

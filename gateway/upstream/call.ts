@@ -8,6 +8,7 @@ import type { Dispatcher } from 'undici';
 import { type ErrorCode, GatewayError } from '../errors.ts';
 import { Decoder, parseContentEncoding } from './decode.ts';
 import { cleanValue, type HeaderAllowList, pickResponseHeaders } from './headers.ts';
+import { KeyEchoed, KeyGuard } from './keyGuard.ts';
 
 export interface UpstreamHead {
   /** Name of the provider that answered. */
@@ -47,7 +48,7 @@ export interface UpstreamSink {
 }
 
 export interface UpstreamCall {
-  /** At most one more chunk, or the end, arrives after it. The total deadline goes on. */
+  /** At most one more chunk, or the end with what was kept for it, arrives after it. The total deadline goes on. */
   pause(): void;
   resume(): void;
   /** Closes the provider's connection; safe at any time and more than once. */
@@ -58,6 +59,8 @@ export interface CallOptions {
   readonly provider: string;
   readonly responseHeaders: HeaderAllowList;
   readonly totalMs: number;
+  /** The gateway's own key, where it was sent; an answer that holds it ends with `KeyEchoed`. */
+  readonly key: string | null;
 }
 
 /** A call whose caller can learn whether it may be repeated. */
@@ -73,6 +76,7 @@ export class Call implements UpstreamAttempt, Dispatcher.DispatchHandler {
   readonly #sink: UpstreamSink;
   readonly #provider: string;
   readonly #responseHeaders: HeaderAllowList;
+  readonly #guard: KeyGuard | null;
   readonly #timer: NodeJS.Timeout;
   #controller: Dispatcher.DispatchController | null = null;
   #decoder: Decoder | null = null;
@@ -80,15 +84,17 @@ export class Call implements UpstreamAttempt, Dispatcher.DispatchHandler {
   /** The sink asked for a break. */
   #paused = false;
   #resumeQueued = false;
-  #headSeen = false;
+  /** Of the answer; 0 before its head. */
+  #status = 0;
   /** The sink has its last callback, or asked for none. */
   #done = false;
   #starting = true;
 
-  constructor(sink: UpstreamSink, { provider, responseHeaders, totalMs }: CallOptions) {
+  constructor(sink: UpstreamSink, { provider, responseHeaders, totalMs, key }: CallOptions) {
     this.#sink = sink;
     this.#provider = provider;
     this.#responseHeaders = responseHeaders;
+    this.#guard = KeyGuard.of(key);
     this.#timer = setTimeout(() => this.#fail(new GatewayError('upstream_timeout')), totalMs).unref();
   }
 
@@ -128,7 +134,7 @@ export class Call implements UpstreamAttempt, Dispatcher.DispatchHandler {
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
     if (this.#done || status < 200) return;
-    this.#headSeen = true;
+    this.#status = status;
     // A redirect could send the prompt, and our key, anywhere.
     const codings = status >= 300 && status < 400 ? null : parseContentEncoding(headers['content-encoding']);
     if (codings === null) {
@@ -138,7 +144,7 @@ export class Call implements UpstreamAttempt, Dispatcher.DispatchHandler {
     if (codings.length > 0) {
       // From here on a break of the sink acts on the decoder, and a full decoder on the socket.
       this.#decoder = new Decoder(codings, {
-        onData: (chunk) => this.#deliver(() => this.#sink.onData(chunk)),
+        onData: (chunk) => this.#onBytes(chunk),
         onEnd: () => this.#end(),
         onError: (error) => this.#fail(error),
         onDrain: () => {
@@ -159,12 +165,13 @@ export class Call implements UpstreamAttempt, Dispatcher.DispatchHandler {
       contentType: cleanValue(headers['content-type']),
       ...(length !== undefined && { contentLength: Number(length) }),
     };
-    this.#deliver(() => this.#sink.onHead(head));
+    if (this.#guard?.isIn([...head.headers.values(), head.contentType ?? ''])) this.#fail(new KeyEchoed(status));
+    else this.#deliver(() => this.#sink.onHead(head));
   }
 
   onRequestUpgrade(
     _controller: Dispatcher.DispatchController,
-    _status: number,
+    status: number,
     handshake: IncomingHttpHeaders,
     socket: Duplex,
   ): void {
@@ -176,14 +183,19 @@ export class Call implements UpstreamAttempt, Dispatcher.DispatchHandler {
       this.#fail(new GatewayError('bad_upstream'));
       return;
     }
-    this.#finish();
     const headers = pickResponseHeaders(handshake, this.#responseHeaders);
+    if (this.#guard?.isIn(headers.values())) {
+      socket.destroy();
+      this.#fail(new KeyEchoed(status));
+      return;
+    }
+    this.#finish();
     this.#sink.onUpgrade({ provider: this.#provider, headers, handshake, socket });
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#done) return;
-    if (this.#decoder === null) this.#deliver(() => this.#sink.onData(chunk));
+    if (this.#decoder === null) this.#onBytes(chunk);
     else if (!this.#decoder.write(chunk)) {
       this.#decoderFull = true;
       controller.pause();
@@ -199,7 +211,7 @@ export class Call implements UpstreamAttempt, Dispatcher.DispatchHandler {
 
   onResponseError(_controller: Dispatcher.DispatchController | null, cause: unknown): void {
     this.#controller = null;
-    const error = new GatewayError(errorCode(cause, this.#headSeen), { cause: withoutPayload(cause) });
+    const error = new GatewayError(errorCode(cause, this.#status !== 0), { cause: withoutPayload(cause) });
     // undici reports some errors, such as a closed pool, before `dispatch` returns.
     if (this.#starting) queueMicrotask(() => this.#fail(error));
     else this.#fail(error);
@@ -228,7 +240,16 @@ export class Call implements UpstreamAttempt, Dispatcher.DispatchHandler {
     }
   }
 
+  /** Decoded bytes, less those that may begin our key. */
+  #onBytes(chunk: Buffer): void {
+    const safe = this.#guard === null ? chunk : this.#guard.push(chunk);
+    if (safe === null) this.#fail(new KeyEchoed(this.#status));
+    else if (safe.length > 0) this.#deliver(() => this.#sink.onData(safe));
+  }
+
   #end(): void {
+    const rest = this.#done ? undefined : this.#guard?.end();
+    if (rest !== undefined && rest.length > 0) this.#deliver(() => this.#sink.onData(rest));
     if (this.#done) return;
     this.#finish();
     // A coding can be complete while the provider still sends.

@@ -94,6 +94,7 @@ export class UpstreamClient {
       provider: this.#target.name,
       responseHeaders: this.#responseHeaders,
       totalMs: request.totalMs ?? this.#totalMs,
+      key: request.credential === undefined ? this.#target.apiKey : null,
     });
     try {
       const { method } = request;

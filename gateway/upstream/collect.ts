@@ -1,6 +1,7 @@
 import { GatewayError } from '../errors.ts';
 import { ClientGone } from '../http/exchange.ts';
 import type { UpstreamCall, UpstreamHead, UpstreamSink } from './call.ts';
+import { KeyEchoed } from './keyGuard.ts';
 
 export interface WholeAnswer {
   readonly head: UpstreamHead;
@@ -48,7 +49,8 @@ export function collect<R>(
         );
       },
       onEnd: () => settle(() => resolve({ head: head as UpstreamHead, body: Buffer.concat(chunks) })),
-      onError: (error) => settle(() => reject(error)),
+      onError: (error) =>
+        settle(() => reject(error instanceof KeyEchoed ? new GatewayError('content_filter', { cause: error }) : error)),
     });
     gone.addEventListener('abort', onGone, { once: true });
   });

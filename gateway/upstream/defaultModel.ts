@@ -1,5 +1,6 @@
 /** The model of calls that name none: the configured one, else the first id of the provider's list. */
 import type { Limits } from '../../config/schema.ts';
+import { GatewayError } from '../errors.ts';
 import { JsonError, member, parseJson, stringMember } from '../wire/json.ts';
 import { collect } from './collect.ts';
 import type { Upstream } from './port.ts';
@@ -28,17 +29,19 @@ export class DefaultModel {
   }
 
   async #ask(upstream: Upstream): Promise<string | null> {
-    const answer = await collect(
-      upstream,
-      { method: 'GET', path: '/models', query: '', headers: {}, body: null },
-      { bytesMax: this.#limits.outputBodyBytesMax, gone: new AbortController().signal },
-    );
-    if (answer.head.status >= 400) return null;
     try {
+      const answer = await collect(
+        upstream,
+        { method: 'GET', path: '/models', query: '', headers: {}, body: null },
+        { bytesMax: this.#limits.outputBodyBytesMax, gone: new AbortController().signal },
+      );
+      if (answer.head.status >= 400) return null;
       const list = member(parseJson(answer.body.toString('utf8'), this.#limits.jsonDepthMax), 'data');
       return list?.kind === 'array' ? stringMember(list.items[0], 'id') : null;
     } catch (error) {
-      if (error instanceof JsonError) return null;
+      // A refusal that quotes our key is one like any other: nobody but us reads it.
+      const blocked = error instanceof GatewayError && error.code === 'content_filter';
+      if (blocked || error instanceof JsonError) return null;
       throw error;
     }
   }

@@ -25,23 +25,30 @@ export interface ProviderOptions {
   /** Monotonic milliseconds. */
   readonly now: () => number;
   readonly onOpen: (provider: string, open: boolean) => void;
+  /** A key of the gateway itself, which goes to no provider. */
+  readonly environmentKey: string | null;
 }
 
 export class Provider {
   readonly name: string;
   /** Used where a call names none, if configured. */
   readonly model: string | null;
+  /** Called with the caller's key. */
+  readonly passthrough: boolean;
   readonly breaker: Breaker;
   readonly #settings: ProviderSettings;
+  readonly #environmentKey: string | null;
   readonly #client: UpstreamClient;
   readonly #defaultModel: DefaultModel;
 
-  constructor(settings: ProviderSettings, { config, now, onOpen }: ProviderOptions) {
+  constructor(settings: ProviderSettings, { config, now, onOpen, environmentKey }: ProviderOptions) {
     const { name, kind, model, passthrough } = settings;
     const { origin, basePath } = parseUpstreamUrl(settings.url);
     this.name = name;
     this.model = model;
+    this.passthrough = passthrough;
     this.#settings = settings;
+    this.#environmentKey = environmentKey;
     this.#client = new UpstreamClient(
       { name, kind, origin, basePath: basePathOf(kind, basePath), apiKey: settings.key, headers: settings.headers },
       {
@@ -74,7 +81,7 @@ export class Provider {
 
   /** The key of the caller to send, undefined to send ours; null when the caller sent none where one is needed. */
   credentialOf(headers: IncomingHttpHeaders): string | undefined | null {
-    return this.#settings.passthrough ? callersOwnKey(headers) : undefined;
+    return this.passthrough ? callersOwnKey(headers, this.#environmentKey) : undefined;
   }
 
   /** One attempt. Throws `GatewayError` for a place that the provider cannot have. */

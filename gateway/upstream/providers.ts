@@ -7,12 +7,12 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { type AttemptOptions, RoutedCall, type RouteTarget } from './attempts.ts';
 import type { Providers, Route, RouteQuery } from './port.ts';
 import { Provider } from './provider.ts';
-import { defaultProvider, type ProviderSources, readProviders } from './settings.ts';
+import { defaultProvider, environmentKey, type ProviderSources, readProviders } from './settings.ts';
 
 export interface ProvidersOptions extends ProviderSources {
   /** Address of the demo provider, where one was started. */
   readonly demoUrl: string | null;
-  readonly metrics: Pick<Metrics, 'upstreamAttempt' | 'providerOpen'>;
+  readonly metrics: Pick<Metrics, 'upstreamAttempt' | 'upstreamError' | 'providerOpen'>;
   readonly log: Pick<Log, 'info' | 'warn'>;
   /** Monotonic milliseconds. */
   readonly now?: () => number;
@@ -27,8 +27,9 @@ export function createProviders(options: ProvidersOptions): Providers {
     else log.info('provider_back', { provider });
   };
   const all = new Map<string, Provider>();
+  const own = environmentKey(options.env);
   for (const settings of readProviders(options, demoUrl)) {
-    all.set(settings.name, new Provider(settings, { config, now, onOpen }));
+    all.set(settings.name, new Provider(settings, { config, now, onOpen, environmentKey: own }));
     metrics.providerOpen(settings.name, false);
   }
   const byDefault = defaultProvider(options) as string;
@@ -38,6 +39,11 @@ export function createProviders(options: ProvidersOptions): Providers {
     totalMs: config.timeouts.upstreamTotalMs,
     now,
     onOutcome: (provider, outcome) => metrics.upstreamAttempt(provider, outcome),
+    onKeyTrouble: (provider, trouble, status) => {
+      log.warn(trouble, { provider, upstreamStatus: status });
+      // An answer that breaks off for its echo is counted with the error that the client gets.
+      if (trouble === 'provider_key_refused') metrics.upstreamError(trouble);
+    },
   };
   return {
     route: (query) => routeOver(targetsOf(all, chainOf(config, query, byDefault), query), attempts),

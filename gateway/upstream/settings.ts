@@ -2,6 +2,7 @@
 import type { GatewayConfig, ProviderConfig, ProviderKind } from '../../config/schema.ts';
 import { EnvError, isProviderKey } from '../env.ts';
 import { DEFAULT_URLS } from './kinds.ts';
+import { parseUpstreamUrl } from './url.ts';
 
 /** The provider of PORTCULLIS_UPSTREAM_URL. */
 export const ENVIRONMENT_PROVIDER = 'default';
@@ -81,9 +82,42 @@ export function providerProblems(sources: ProviderSources): string[] {
     if (!names.includes(provider))
       problems.push(`${path}: found "${provider}"; expected one of the providers ${known}`);
   }
+  problems.push(...callersKeyProblems(config));
   if (defaultProvider(sources) === null)
     problems.push(`routing.default: found nothing; expected one of the providers ${known}`);
   return problems;
+}
+
+/** Routes on which the caller's key for one provider would be sent to another. */
+export function callersKeyProblems({ providers, routing }: GatewayConfig): string[] {
+  return routing.routes.flatMap(({ provider, fallback = [] }, index) => {
+    const chain = [provider, ...fallback.map((target) => target.provider)].flatMap((name, at) => {
+      const origin = passthroughOrigin(Object.hasOwn(providers, name) ? providers[name] : undefined);
+      return origin === null ? [] : [{ name, origin, at: at - 1 }];
+    });
+    const first = chain[0];
+    return chain
+      .filter(({ origin }) => origin !== first?.origin)
+      .map(
+        ({ name, at }) =>
+          `routing.routes.${index}.fallback.${at}.provider: found "${name}", which would get the key that the caller has for "${first?.name}"; expected a provider at the same origin, or one with keyEnv`,
+      );
+  });
+}
+
+/** Where the caller's key goes; null for a provider that gets none. */
+function passthroughOrigin(provider: ProviderConfig | undefined): string | null {
+  if (provider?.auth !== 'passthrough') return null;
+  try {
+    return parseUpstreamUrl(provider.url ?? DEFAULT_URLS[provider.kind] ?? '').origin;
+  } catch {
+    return null; // An address that is none is a problem of its own.
+  }
+}
+
+/** The key for the gateway that the environment gives; null for none. */
+export function environmentKey(env: ProviderSources['env']): string | null {
+  return textOf(env, 'PORTCULLIS_API_KEY') || null;
 }
 
 /** Throws `EnvError` when something is missing. */

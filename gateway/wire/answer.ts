@@ -3,7 +3,8 @@
  * for themselves, tool calls, and how far each part of the answer has come.
  */
 import type { ChannelKind } from '../../engine/stream/channel.ts';
-import { eachKey, eachString, type JsonNode, type JsonString, member } from './json.ts';
+import { eachKey, eachString, type JsonNode, type JsonString, member, pointerKey } from './json.ts';
+import { toJson } from './nodeText.ts';
 
 /** A string that continues a channel. */
 export interface Piece {
@@ -35,9 +36,13 @@ export interface GroupState {
 
 /** What a part says of a tool call: name and arguments grow by what is given. */
 export interface CallPart {
-  /** Unique in the answer. */
+  /** Place of the call in the answer. */
   readonly key: string;
+  /** The call's own id, where this part gives it: another one at the same place begins another call. */
+  readonly id?: string | null;
   readonly name: string | null;
+  /** Key of the call whose name this copy shares. */
+  readonly nameOf?: string;
   /** JSON text, or a piece of it; of a free-form tool any text. */
   readonly arguments: string | null;
   readonly freeForm?: boolean;
@@ -65,8 +70,25 @@ export interface AnswerPart {
   readonly usage: Usage | null;
 }
 
+/** Where the strings of an object belong. */
+export interface Place {
+  readonly group: number;
+  /** Begins the names of its channels. */
+  readonly channel: string;
+  /** Begins the names of its leaves. */
+  readonly at: string;
+}
+
 /** Keys shorter than a canary window cannot carry one. */
 const KEY_CHARS_MIN = 10;
+/** Strings of one object with a channel of their own; channels are counted, and the others share one. */
+const OWN_CHANNELS_MAX = 64;
+/** Longer strings may hold a whole canary, which is found, and cut, in their own channel. */
+const SHORT_STRING_CHARS_MAX = 31;
+/** What people are shown of a source: its name and its words. Its address is none of them. */
+const SOURCE_TEXTS = new Set(['title', 'document_title', 'filename', 'cited_text', 'quote', 'text']);
+/** Counts above it are no counts. */
+const TOKENS_MAX = 1e9;
 
 /** Collects one part. */
 export class AnswerReader {
@@ -93,6 +115,46 @@ export class AnswerReader {
     this.pieces.push({ group, channel, kind, leaf, ...(whole && { whole }) });
   }
 
+  /**
+   * An object that the model wrote: each string for itself, and keys and short strings together as the text that a
+   * stream would spell.
+   * @param isName true for strings that name things
+   */
+  written(
+    node: JsonNode,
+    { group, channel, at }: Place,
+    isName: (key: string, path: string) => boolean = () => false,
+  ): void {
+    const shared = `${channel}*`;
+    let own = 0;
+    eachString(node, '', (leaf, path, key) => {
+      if (isName(key, path)) this.leaves.push({ name: at + path, text: leaf.value });
+      else if (own++ < OWN_CHANNELS_MAX) this.piece(group, channel + path, 'tool', leaf, true);
+      else this.piece(group, shared, 'tool', leaf);
+    });
+    if (own > OWN_CHANNELS_MAX) this.closes.push(shared);
+    const isEmpty = node.kind === 'object' ? node.entries.size === 0 : node.kind !== 'array';
+    if (!isEmpty) this.leaves.push({ name: `keys ${at}`, text: toJson(node, SHORT_STRING_CHARS_MAX) });
+  }
+
+  /** Texts that come whole. Those under the same key share a channel, however many there are. */
+  shown(
+    node: JsonNode,
+    { group, channel, at }: Place,
+    isShown: (key: string) => boolean = (key) => SOURCE_TEXTS.has(key),
+  ): void {
+    const own = new Set<string>();
+    eachString(node, '', (leaf, path, key) => {
+      if (!isShown(key)) {
+        this.leaves.push({ name: at + path, text: leaf.value });
+        return;
+      }
+      const name = key === '' ? channel : `${channel}/${pointerKey(key)}`;
+      if (own.size < OWN_CHANNELS_MAX) own.add(name);
+      this.piece(group, own.has(name) ? name : `${channel}*`, 'text', leaf, true);
+    });
+  }
+
   result(rest: { readonly isError: boolean; readonly ends: boolean; readonly usage: Usage | null }): AnswerPart {
     const { pieces, leaves, groups, calls, echoes, closes } = this;
     return { pieces, leaves, groups, calls, echoes, closes, ...rest };
@@ -107,14 +169,14 @@ export function readUsage(node: JsonNode | null): Usage | null {
   return inputTokens === null && outputTokens === null ? null : { inputTokens, outputTokens };
 }
 
-/** A non-negative integer, or null. */
+/** An integer that is exact, or null. */
 export function integer(node: JsonNode | null): number | null {
-  return node?.kind === 'number' && Number.isInteger(node.value) ? (node.value as number) : null;
+  return node?.kind === 'number' && Number.isSafeInteger(node.value) ? (node.value as number) : null;
 }
 
 function count(node: JsonNode | null): number | null {
   const value = integer(node);
-  return value !== null && value >= 0 ? value : null;
+  return value !== null && value >= 0 && value <= TOKENS_MAX ? value : null;
 }
 
 /** True for a member that is there and not null. */

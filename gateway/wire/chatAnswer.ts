@@ -2,11 +2,16 @@
  * OpenAI chat completions, whole or as stream chunks: every string of an answer becomes a piece of a channel or a leaf
  * that comes whole. Nothing is left out, so a field nobody knows is inspected too.
  */
-import { type AnswerPart, AnswerReader, integer, isSet, readUsage } from './answer.ts';
-import { eachString, type JsonNode, type JsonObject, member, stringMember } from './json.ts';
+import { type AnswerPart, AnswerReader, integer, isSet, type Place, readUsage } from './answer.ts';
+import { eachString, type JsonNode, type JsonObject, member, pointerKey, stringMember } from './json.ts';
+import { textOf } from './nodeText.ts';
 
 /** Members of a tool call or a delta that name things and carry no text. */
 const STRUCTURAL = new Set(['id', 'type', 'role', 'tool_call_id', 'index', 'object']);
+/** Members of a call that its model wrote, as a text or as an object. */
+const ARGUMENTS = new Set(['arguments', 'input']);
+/** Longer ones number nothing. */
+const INDEX_CHARS_MAX = 16;
 /** Members of a choice that say how it ended. */
 const ENDINGS = new Set(['finish_reason', 'native_finish_reason', 'stop_reason']);
 
@@ -27,6 +32,17 @@ export function readChatAnswer(root: JsonNode): AnswerPart | null {
   return reader.result({ isError, ends: false, usage: readUsage(member(root, 'usage')) });
 }
 
+/** The part of an answer that a member belongs to. */
+interface Part {
+  readonly choice: number;
+  /** Begins the names of its channels. */
+  readonly base: string;
+  /** A whole message, whose calls stand one after the other whatever numbers they bear. */
+  readonly whole: boolean;
+  /** Keys of the calls in the choice. */
+  readonly toolCalls: string[];
+}
+
 class ChatAnswerReader extends AnswerReader {
   choice(node: JsonNode, position: number): void {
     if (node.kind !== 'object') {
@@ -36,11 +52,17 @@ class ChatAnswerReader extends AnswerReader {
     const index = integer(member(node, 'index')) ?? position;
     const base = `${index}`;
     const toolCalls: string[] = [];
+    // Names of their own, since a choice that has both would otherwise mix two texts.
+    const partOf = (name: string): Part => ({
+      choice: index,
+      base: name === 'delta' ? base : `${base}/${name}`,
+      whole: name === 'message',
+      toolCalls,
+    });
     for (const [key, value] of node.entries) {
-      // Names of their own, since a choice that has both would otherwise mix two texts.
-      if (key === 'delta' && value.kind === 'object') this.#message(value, index, base, toolCalls);
-      else if (key === 'message' && value.kind === 'object') this.#message(value, index, `${base}/message`, toolCalls);
+      if ((key === 'delta' || key === 'message') && value.kind === 'object') this.#message(value, partOf(key));
       else if (key === 'logprobs') this.#logprobs(value, index, base);
+      else if (this.#calls(key, value, partOf('choice'))) continue;
       else if (value.kind === 'string' && !ENDINGS.has(key)) this.piece(index, `${base}/choice/${key}`, 'text', value);
       else this.strings(value, `/choices/${base}/${key}`);
     }
@@ -49,55 +71,81 @@ class ChatAnswerReader extends AnswerReader {
     this.groups.push({ index, finished, toolCalls, logprobs: member(node, 'logprobs') });
   }
 
-  #message(node: JsonObject, choice: number, base: string, toolCalls: string[]): void {
+  #message(node: JsonObject, part: Part): void {
+    const { choice, base } = part;
     for (const [key, value] of node.entries) {
-      if (key === 'tool_calls' && value.kind === 'array') this.#toolCalls(value.items, choice, base, toolCalls);
-      else if (key === 'function_call' && value.kind === 'object') {
-        toolCalls.push(`${base}/function_call`);
-        this.#toolFields(value, choice, `${base}/function_call`, `${base}/function_call`);
-      } else if (value.kind === 'string' && !STRUCTURAL.has(key)) this.piece(choice, `${base}/${key}`, 'text', value);
+      if (this.#calls(key, value, part)) continue;
+      if (value.kind === 'string' && !STRUCTURAL.has(key)) this.piece(choice, `${base}/${key}`, 'text', value);
       else if (value.kind === 'string') this.strings(value, `/choices/${base}/message/${key}`);
       else this.#parts(value, choice, `${base}/${key}`);
     }
   }
 
-  #toolCalls(items: readonly JsonNode[], choice: number, base: string, toolCalls: string[]): void {
-    items.forEach((call, position) => {
-      const prefix = `${base}/tool_calls/${integer(member(call, 'index')) ?? position}`;
-      toolCalls.push(prefix);
-      if (call.kind !== 'object') {
-        this.strings(call, prefix);
-        return;
-      }
-      for (const [key, value] of call.entries) {
-        if (value.kind === 'object') this.#toolFields(value, choice, `${prefix}/${key}`, prefix);
-        else if (value.kind === 'string' && !STRUCTURAL.has(key)) this.piece(choice, `${prefix}/${key}`, 'tool', value);
-        else this.strings(value, `${prefix}/${key}`);
-      }
-    });
+  /** Whatever stands where calls belong is one, also where it cannot be read. False for other members. */
+  #calls(key: string, value: JsonNode, part: Part): boolean {
+    if ((key !== 'tool_calls' && key !== 'function_call') || isNothing(value)) return false;
+    const base = `${part.base}/${key}`;
+    if (key === 'function_call') this.#call(value, base, part);
+    else {
+      for (const [position, call] of (value.kind === 'array' ? value.items : [value]).entries())
+        this.#call(call, `${base}/${part.whole ? position : (callIndex(call) ?? position)}`, part);
+    }
+    return true;
   }
 
-  /** `function: {name, arguments}` and `custom: {name, input}`. */
-  #toolFields(node: JsonObject, choice: number, prefix: string, call: string): void {
-    for (const [key, value] of node.entries) {
-      if (value.kind === 'string') this.piece(choice, `${prefix}/${key}`, 'tool', value);
-      else this.strings(value, `${prefix}/${key}`);
+  #call(node: JsonNode, key: string, { choice, toolCalls }: Part): void {
+    toolCalls.push(key);
+    const id = stringMember(node, 'id');
+    const before = this.calls.length;
+    if (node.kind !== 'object') this.strings(node, key);
+    else {
+      this.#written(node, key, id);
+      for (const [name, value] of node.entries) {
+        const channel = `${key}/${name}`;
+        const isFields = value.kind === 'object' && !ARGUMENTS.has(name);
+        if (isFields) this.#written(value, key, id);
+        for (const [inner, field] of isFields ? value.entries : []) {
+          this.#field(field, inner, { group: choice, channel: `${channel}/${inner}`, at: `${channel}/${inner}` });
+        }
+        if (!isFields && STRUCTURAL.has(name)) this.strings(value, channel);
+        else if (!isFields) this.#field(value, name, { group: choice, channel, at: channel });
+      }
     }
-    const args = stringMember(node, 'arguments');
-    const input = stringMember(node, 'input');
-    const freeForm = args === null && input !== null;
-    this.calls.push({ key: call, name: stringMember(node, 'name'), arguments: args ?? input, freeForm });
+    // It may say who it is later on; one that never does is refused.
+    if (this.calls.length === before) this.calls.push({ key, id, name: null, arguments: null });
+  }
+
+  #field(value: JsonNode, name: string, place: Place): void {
+    if (value.kind === 'string') this.piece(place.group, place.channel, 'tool', value);
+    else if (ARGUMENTS.has(name)) this.written(value, place);
+    else this.strings(value, place.at);
+  }
+
+  /** `function: {name, arguments}` and `custom: {name, input}`, or the same without the wrapper. */
+  #written(node: JsonObject, key: string, id: string | null): void {
+    const name = stringMember(node, 'name');
+    const args = argumentsOf(node, 'arguments');
+    const input = argumentsOf(node, 'input');
+    const given = args ?? input;
+    if (name === null && given === null) return;
+    this.calls.push({ key, id, name, arguments: given, freeForm: args === null && input !== null });
   }
 
   /**
-   * Lists of parts and whatever else is nested. The texts of all parts are one text to a client; other strings go on at
-   * their place from chunk to chunk.
+   * Lists of parts and whatever else is nested. The texts of all text parts are one text to a client, and so are those
+   * of each other type; other strings go on at their place from chunk to chunk.
    */
-  #parts(node: JsonNode, choice: number, prefix: string): void {
-    eachString(node, prefix, (leaf, path, key) => {
-      if (STRUCTURAL.has(key)) this.leaves.push({ name: path, text: leaf.value });
-      else this.piece(choice, key === 'text' ? prefix : path, 'text', leaf);
-    });
+  #parts(root: JsonNode, choice: number, prefix: string): void {
+    const stack = [{ node: root, path: prefix, channel: prefix, key: '' }];
+    for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
+      const { node, path, channel, key } = top;
+      if (node.kind === 'string') {
+        if (STRUCTURAL.has(key)) this.leaves.push({ name: path, text: node.value });
+        else this.piece(choice, key === 'text' ? channel : path, 'text', node);
+      }
+      const below = partEntries(node, path, channel, key);
+      for (let i = below.length - 1; i >= 0; i--) stack.push(below[i] as (typeof below)[number]);
+    }
   }
 
   /** The tokens spell the text a second time; alternatives are single words that were not said. */
@@ -124,4 +172,35 @@ class ChatAnswerReader extends AnswerReader {
       if (leaf !== token) this.leaves.push({ name: path, text: leaf.value });
     });
   }
+}
+
+/** What providers send where there is no call. */
+function isNothing(node: JsonNode): boolean {
+  return node.kind === 'null' || node.kind === 'boolean' || (node.kind === 'string' && node.value === '');
+}
+
+/** The number of a call in a stream, whose pieces go by it. Some providers write it as a text. */
+function callIndex(call: JsonNode): string | null {
+  const index = member(call, 'index');
+  if (index?.kind === 'number') return `${index.value}`;
+  return index?.kind === 'string' && index.value.length <= INDEX_CHARS_MAX ? pointerKey(index.value) : null;
+}
+
+/** An empty object says no more than nothing, and a stream may go on with a text. */
+function argumentsOf(node: JsonObject, key: string): string | null {
+  const given = member(node, key);
+  return given?.kind === 'object' && given.entries.size === 0 ? null : textOf(given);
+}
+
+/** What is in a part or in a list of them. A part that is no text part begins a text of its own. */
+function partEntries(node: JsonNode, path: string, channel: string, key: string) {
+  if (node.kind === 'array')
+    return node.items.map((item, index) => ({ node: item, path: `${path}/${index}`, channel, key }));
+  if (node.kind !== 'object') return [];
+  const type = stringMember(node, 'type');
+  const own = type === null || type === 'text' ? channel : `${channel}/${pointerKey(type)}`;
+  return [...node.entries].map(([name, value]) => {
+    const nested = name === 'text' ? own : `${own}/${pointerKey(name)}`;
+    return { node: value, path: `${path}/${pointerKey(name)}`, channel: nested, key: name };
+  });
 }

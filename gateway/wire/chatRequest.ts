@@ -10,6 +10,7 @@ import {
   RequestReader,
   readObject,
 } from './request.ts';
+import { CHAT_WORDS } from './vocabulary.ts';
 
 /** Top-level members that no model reads. */
 const NOT_READ = new Set([
@@ -42,15 +43,15 @@ export function readChatRequest(source: string, limits: ReadLimits): ModelReques
   if (messages?.kind !== 'array' || messages.items.length === 0) {
     throw invalid('/messages', 'expected a list of at least one message');
   }
-  const reader = new RequestReader(limits);
+  const reader = new RequestReader(limits, CHAT_WORDS);
   messages.items.forEach((message, index) => {
     readMessage(reader, message, `/messages/${index}`);
   });
   for (const [key, node] of root.entries) {
     if (key !== 'messages' && !NOT_READ.has(key)) reader.node(node, `/${key}`, roleOfMember(key));
   }
-  const { segments, carriers, binary } = reader;
-  return { source, root, model, stream, segments, carriers, binary, continued: null };
+  const { segments, carriers, binary, unreadable } = reader;
+  return { source, root, model, stream, segments, carriers, binary, unreadable, continued: null };
 }
 
 function readMessage(reader: RequestReader, node: JsonNode, path: string): void {

@@ -1,65 +1,180 @@
-/** Data URLs (RFC 2397) whose media type is text: what they say, and how a changed text goes back. */
+/**
+ * Strings that stand for data: data URLs (RFC 2397), base64, addresses. Whether they hold a text is told by what is in
+ * them, since whoever sends one also writes the type. What a program has to open, such as a PDF, is not opened.
+ */
+import { type DecodedText, decodeText, looksLikeText, SNIFF_BYTES } from './textBytes.ts';
 
 export interface TextData {
   /** Without parameters, in lower case. */
   readonly mime: string;
   readonly text: string;
-  readonly encode: (text: string) => string;
+  /** The string for a changed text; null where the text does not tell how it was written. */
+  readonly encode: ((text: string) => string) | null;
 }
+
+/** The head of a data URL is a type and its parameters. */
+export const HEAD_CHARS_MAX = 4_096;
+/** A decoder that begins anew behind every padding would find so many pieces; nobody sends more. */
+const PIECES_MAX = 4_096;
 
 const TEXT_TYPE =
-  /^(?:text\/[\w.+-]{1,64}|application\/(?:[\w.-]{1,64}\+)?(?:json|xml|yaml)|application\/(?:x-)?(?:javascript|ndjson|sh|yaml))$/;
-/** Types whose content only a reader of that type understands. */
-const BINARY_TYPE =
-  /^(?:(?:audio|video|font|model)\/|image\/(?!svg)|application\/(?:pdf|zip|gzip|x-tar|msword|vnd\.(?:ms-|openxmlformats-|oasis\.)))/;
-/** Characters that no text has. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: looking for them is the purpose
-const NOT_TEXT = /[\u0000-\u0008\u000e-\u001f\ufffd]/;
+  /^(?:text\/[\w.+-]{1,64}|message\/[\w.+-]{1,64}|image\/svg\+xml|application\/(?:[\w.-]{1,64}\+)?(?:json|xml|yaml)|application\/(?:x-)?(?:javascript|ndjson|sh|yaml))$/;
+/** What neither an address, an id nor base64 has: a blank between words, letters beyond ASCII. */
+const PROSE = /\S \S|[^\s!-~]/;
+/** Not of either alphabet, blanks, padding or escapes. */
+const NOT_BASE64 = /[^\w+/=\s%-]/;
+/** An address with a scheme; linear, since the scheme is bounded. */
+const ADDRESS = /^\s*[a-z][a-z0-9+.-]{0,31}:\/\//i;
 
-/**
- * Null when the string is no data URL, or holds no text. What is declared to be text is read whatever it holds; of
- * types that say neither, what can be read is.
- */
-export function decodeTextData(url: string): TextData | null {
-  const start = url.search(/\S/);
-  if (start === -1 || !/^data:/i.test(url.slice(start, start + 'data:'.length))) return null;
-  const comma = url.indexOf(',', start);
+/** Whether a string says something, whatever place it stands in. */
+export function isProse(value: string): boolean {
+  return PROSE.test(value);
+}
+
+interface DataType {
+  readonly mime: string;
+  readonly charset: string | null;
+  readonly base64: boolean;
+  /** Said to be a text, so it is read whatever it holds. */
+  readonly isText: boolean;
+}
+
+/** One way to read a payload. */
+type Reading = Pick<TextData, 'text' | 'encode'>;
+
+/** Null when no text is in it. Throws `RangeError` for a data URL whose head is longer than its bound. */
+export function readData(value: string, mediaType: string | null = null): TextData | null {
+  const url = splitDataUrl(value);
+  if (url !== null) {
+    const type = dataType(url.head.slice('data:'.length), 'text/plain');
+    const readings = type.base64 ? readBase64(url.payload, type) : readEscaped(url.payload, type);
+    return joined(readings, type, (payload) => `${url.before}${url.head},${payload}`);
+  }
+  const type = dataType((mediaType ?? '').slice(0, HEAD_CHARS_MAX), 'application/octet-stream');
+  const isAddress = mediaType === null && ADDRESS.test(value);
+  return joined(isAddress ? asProse(value) : readBase64(value, type), type, (payload) => payload);
+}
+
+function splitDataUrl(value: string): { before: string; head: string; payload: string } | null {
+  // Linear: one class; whoever reads addresses skips what stands in front.
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are skipped as well
+  const start = value.search(/[^\s\u0000-\u0020]/);
+  if (start === -1 || !/^data:/i.test(value.slice(start, start + 'data:'.length))) return null;
+  const comma = value.indexOf(',', start);
   if (comma === -1) return null;
-  const head = url.slice(start, comma);
-  const params = head.slice('data:'.length).toLowerCase().split(';');
-  // RFC 2397: no type means plain text.
-  const mime = (params[0] as string).trim() || 'text/plain';
-  if (BINARY_TYPE.test(mime)) return null;
-  const base64 = params.at(-1)?.trim() === 'base64';
-  const text = base64 ? fromBase64(url.slice(comma + 1)) : fromPercent(url.slice(comma + 1));
-  if (text === null || (!TEXT_TYPE.test(mime) && NOT_TEXT.test(text))) return null;
-  const encode = (changed: string): string =>
-    `${head},${base64 ? Buffer.from(changed, 'utf8').toString('base64') : encodeURIComponent(Buffer.from(changed, 'utf8').toString('utf8'))}`;
-  return { mime, text, encode };
+  if (comma - start > HEAD_CHARS_MAX) throw new RangeError('head');
+  return { before: value.slice(0, start), head: value.slice(start, comma), payload: value.slice(comma + 1) };
 }
 
-/**
- * Text of base64 in either alphabet. Bytes that are no UTF-8 are marked as readers mark them, since one of them must
- * not hide the text around it; null when there is nothing else.
- */
-export function fromBase64(data: string): string | null {
-  // Readers differ in what they make of padding before the end: some stop, some go on, some begin anew.
-  const padding = data.indexOf('=');
-  const goesOn = padding !== -1 && /[^=\s]/.test(data.slice(padding));
-  const text = goesOn ? `${utf8(data.replaceAll('=', ''))}\n${data.split('=').map(utf8).join('')}` : utf8(data);
-  // Linear: one class, anchored.
-  return /^\ufffd+$/.test(text) ? null : text;
+/** RFC 2397: what no type is named for is plain text. */
+function dataType(head: string, none: string): DataType {
+  const [type = '', ...params] = head
+    .toLowerCase()
+    .split(';')
+    .map((part) => part.trim());
+  const mime = type === '' ? none : type;
+  const charset = params.find((param) => param.startsWith('charset='))?.slice('charset='.length) ?? null;
+  // Some readers look for the word anywhere.
+  return { mime, charset, base64: params.includes('base64'), isText: TEXT_TYPE.test(mime) };
 }
 
-function utf8(base64: string): string {
-  return new TextDecoder('utf-8').decode(Buffer.from(base64, 'base64'));
+/** Readers differ; where they would read different texts all are read, and none can be put back. */
+function joined(
+  readings: readonly Reading[],
+  { mime, isText }: DataType,
+  wrap: (payload: string) => string,
+): TextData | null {
+  const [first] = readings;
+  if (first === undefined) return null;
+  const texts = [...new Set(readings.map(({ text }) => text))];
+  const { encode } = first;
+  return {
+    mime: isText ? mime : 'text/plain',
+    text: texts.join('\n'),
+    encode: texts.length > 1 || encode === null ? null : (text) => wrap(encode(text)),
+  };
+}
+
+function asProse(payload: string): Reading[] {
+  return isProse(payload) ? [{ text: payload, encode: (text) => text }] : [];
+}
+
+function readBase64(payload: string, { isText, charset }: DataType): Reading[] {
+  const plain = payload.includes('%') ? escapedBytes(payload).toString('utf8') : payload;
+  const prose = isProse(plain) || NOT_BASE64.test(plain);
+  const readings: Reading[] = [];
+  for (const bytes of base64Bytes(payload, { whole: isText })) {
+    const decoded = (isText && !prose) || looksLikeText(bytes) ? decodeText(bytes, charset) : null;
+    if (decoded !== null) readings.push(encodedWith(decoded, (changed) => changed.toString('base64')));
+  }
+  if (prose) readings.push({ text: plain, encode: plain === payload ? (text) => text : null });
+  return readings;
+}
+
+/** What base64 may mean: escapes may stand for its characters, and padding before the end stops some readers. */
+function base64Bytes(payload: string, { whole }: { readonly whole: boolean }): Buffer[] {
+  // A bounded look spares decoding an image; a payload that begins with blanks or padding is decoded at once.
+  const start = Buffer.from(payload.slice(0, SNIFF_BYTES * 2), 'base64').subarray(0, SNIFF_BYTES);
+  const usual = !payload.includes('%') && !hasInnerPadding(payload);
+  if (usual && !whole && start.length === SNIFF_BYTES && !looksLikeText(start)) return [];
+  const spellings = payload.includes('%') ? [payload, escapedBytes(payload).toString('latin1')] : [payload];
+  return spellings.flatMap((base64) => {
+    if (!hasInnerPadding(base64)) return [Buffer.from(base64, 'base64')];
+    const pieces = base64.split('=', PIECES_MAX).map((piece) => Buffer.from(piece, 'base64'));
+    return [Buffer.from(withoutPadding(base64), 'base64'), Buffer.concat(pieces)];
+  });
+}
+
+/** One copy: a padding may stand behind every character. */
+function withoutPadding(base64: string): string {
+  const chars = Buffer.from(base64, 'latin1');
+  let length = 0;
+  for (const char of chars) if (char !== 0x3d) chars[length++] = char;
+  return chars.toString('latin1', 0, length);
+}
+
+function hasInnerPadding(base64: string): boolean {
+  const padding = base64.indexOf('=');
+  return padding !== -1 && /[^=\s]/.test(base64.slice(padding));
+}
+
+function readEscaped(payload: string, { isText, charset }: DataType): Reading[] {
+  const bytes = escapedBytes(payload);
+  const decoded = isText || looksLikeText(bytes) ? decodeText(bytes, charset) : null;
+  return decoded === null ? asProse(payload) : [encodedWith(decoded, escaped)];
+}
+
+function encodedWith({ text, encode }: DecodedText, spell: (bytes: Buffer) => string): Reading {
+  return { text, encode: encode === null ? null : (changed) => spell(encode(changed)) };
 }
 
 /** A broken escape is what it looks like: text. */
-function fromPercent(data: string): string {
-  try {
-    return decodeURIComponent(data);
-  } catch {
-    return data;
+function escapedBytes(payload: string): Buffer {
+  const source = Buffer.from(payload, 'utf8');
+  const bytes = Buffer.allocUnsafe(source.length);
+  let length = 0;
+  for (let at = 0; at < source.length; at++) {
+    const byte = source[at] as number;
+    // Behind the end is no digit either.
+    const value = byte === 0x25 ? hexDigit(source[at + 1] ?? 0) * 16 + hexDigit(source[at + 2] ?? 0) : Number.NaN;
+    const isEscape = !Number.isNaN(value);
+    bytes[length++] = isEscape ? value : byte;
+    if (isEscape) at += 2;
   }
+  return bytes.subarray(0, length);
+}
+
+function hexDigit(code: number): number {
+  if (code >= 0x30 && code <= 0x39) return code - 0x30;
+  const letter = code | 0x20;
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : Number.NaN;
+}
+
+/** As `encodeURIComponent` writes it, for any bytes. */
+function escaped(bytes: Buffer): string {
+  const chars = Array.from(bytes, (byte) => {
+    const char = String.fromCharCode(byte);
+    return /[\w.!~*'()-]/.test(char) ? char : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+  });
+  return chars.join('');
 }

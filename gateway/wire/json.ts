@@ -282,13 +282,16 @@ export function eachKey(root: JsonNode, charsMin: number, visit: (key: string) =
 /** Replaces a range of the source. */
 export type Splice = Edit;
 
-/** Applies splices that do not overlap, in any order. */
+/** Applies splices in any order. Throws for splices that overlap: what they would make is no JSON any more. */
 export function applySplices(source: string, splices: readonly Splice[]): string {
   if (splices.length === 0) return source;
-  return applyEdits(
-    source,
-    [...splices].sort((a, b) => a.start - b.start || a.end - b.end),
-  );
+  const ordered = [...splices].sort((a, b) => a.start - b.start || a.end - b.end);
+  let end = 0;
+  for (const splice of ordered) {
+    if (splice.start < end) throw new Error(`splices overlap at offset ${splice.start}`);
+    end = splice.end;
+  }
+  return applyEdits(source, ordered);
 }
 
 /** Splices that insert decoded text into a string leaf and leave every other byte of its literal alone. */

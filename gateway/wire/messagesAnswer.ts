@@ -5,9 +5,9 @@
 import { type AnswerPart, AnswerReader, type CallPart, integer, isSet, readUsage } from './answer.ts';
 import {
   eachString,
+  type JsonArray,
   type JsonNode,
   type JsonObject,
-  type JsonString,
   member,
   pointerKey,
   stringMember,
@@ -29,11 +29,36 @@ const DELTA_TEXTS: ReadonlyMap<string, string> = new Map([
 /** What these deltas bring comes whole. */
 const DELTA_LEAVES: ReadonlyMap<string, string> = new Map([
   ['signature_delta', 'signature'],
-  ['citations_delta', 'citation'],
   ['compaction_delta', 'encrypted_content'],
 ]);
-/** Strings of one call's input with a channel of their own; channels are counted, and the others share one. */
-const INPUT_CHANNELS_MAX = 64;
+/** Members that name things and carry no text, and data that is no text. */
+const STRUCTURAL = new Set([
+  'id',
+  'type',
+  'tool_use_id',
+  'tool_id',
+  'file_id',
+  'url',
+  'source',
+  'media_type',
+  'error_code',
+  'signature',
+  'data',
+  'encrypted_content',
+  'encrypted_index',
+  'encrypted_stdout',
+]);
+
+/** Where a block stands. */
+interface BlockPlace {
+  readonly index: number;
+  /** Begins the names of its channels, and is the key of its call. */
+  readonly base: string;
+  /** Nothing of it is still to come. */
+  readonly finished: boolean;
+  /** In an event that is none for blocks: it is all there and none of the message's own. */
+  readonly apart: boolean;
+}
 
 /** Reads a whole message. Null when it has no list of blocks and is no error either. */
 export function readMessagesAnswer(root: JsonNode): AnswerPart | null {
@@ -42,7 +67,7 @@ export function readMessagesAnswer(root: JsonNode): AnswerPart | null {
   const content = member(root, 'content');
   if (!isError && content?.kind !== 'array') return null;
   const reader = new MessagesReader();
-  reader.message(root, '', true);
+  reader.message(root, '', (index) => ownPlace(index, true));
   reader.keys(root);
   return reader.result({ isError, ends: true, usage: readUsage(member(root, 'usage')) });
 }
@@ -62,16 +87,18 @@ export function readTokenCount(root: JsonNode): AnswerPart | null {
 /** What types of events look like; those of other formats have dots. Linear: one class, anchored. */
 const EVENT_TYPE = /^[a-z][a-z0-9_]*$/;
 
-/** Reads one event of a stream. Null when it has no type of this format and is no error either. */
+/**
+ * Reads one event of a stream. Null when it has no type of this format and is no error either. Clients go by the type,
+ * so an error beside another one is a member like any.
+ */
 export function readMessagesEvent(root: JsonNode): AnswerPart | null {
   if (root.kind !== 'object') return null;
   const type = stringMember(root, 'type');
-  const isError = isErrorObject(root);
+  const isError = type === 'error' || (type === null && isSet(member(root, 'error')));
   if (!isError && (type === null || !EVENT_TYPE.test(type))) return null;
   const reader = new MessagesReader();
-  // An error is none of these, whatever it calls itself.
   for (const [key, value] of root.entries) {
-    if (isError || !reader.eventMember(root, type, key, value)) reader.strings(value, `/${key}`);
+    if (isError || !reader.eventMember(root, type ?? '', key, value)) reader.strings(value, `/${key}`);
   }
   if (type === 'content_block_stop' && !isError) reader.group(indexOf(root), true, []);
   reader.keys(root);
@@ -88,26 +115,21 @@ function indexOf(event: JsonObject): number {
 }
 
 class MessagesReader extends AnswerReader {
-  /** `finished`: nothing of its blocks is still to come. */
-  message(node: JsonObject, path: string, finished: boolean): void {
+  message(node: JsonObject, path: string, placeOf: (index: number) => BlockPlace): void {
     for (const [key, value] of node.entries) {
-      if (key !== 'content' || value.kind !== 'array') {
-        this.strings(value, `${path}/${key}`);
-        continue;
-      }
-      for (const [index, block] of value.items.entries()) this.#block(block, index, finished);
+      if (key === 'content' && value.kind === 'array') this.#blocks(value, placeOf);
+      else this.strings(value, `${path}/${key}`);
     }
   }
 
-  /** Reads a member that belongs to a block or holds a message. False for any other. */
-  eventMember(event: JsonObject, type: string | null, key: string, value: JsonNode): boolean {
-    if (type === 'content_block_delta' && key === 'delta') {
-      this.#delta(value, indexOf(event));
-      return true;
-    }
-    if (value.kind !== 'object') return false;
-    if (type === 'content_block_start' && key === 'content_block') this.#block(value, indexOf(event), false);
-    else if (type === 'message_start' && key === 'message') this.message(value, '/message', false);
+  /** Reads a member that belongs to a block or holds blocks. False for any other. */
+  eventMember(event: JsonObject, type: string, key: string, value: JsonNode): boolean {
+    if (type === 'content_block_delta' && key === 'delta') this.#delta(value, indexOf(event));
+    else if (key === 'content_block' && value.kind === 'object') {
+      const index = indexOf(event);
+      this.#block(value, type === 'content_block_start' ? ownPlace(index, false) : placeApart(type, index));
+    } else if (key === 'content' && value.kind === 'array') this.#blocks(value, (at) => placeApart(type, at));
+    else if ((key === 'message' || key === 'delta') && value.kind === 'object') return this.#message(type, key, value);
     else return false;
     return true;
   }
@@ -116,37 +138,41 @@ class MessagesReader extends AnswerReader {
     this.groups.push({ index, finished, toolCalls, logprobs: null });
   }
 
-  #block(node: JsonNode, index: number, finished: boolean): void {
-    const path = `/content/${index}`;
+  /** A message begins with `message_start`. What has blocks in any other event is read beside it. */
+  #message(type: string, key: string, value: JsonObject): boolean {
+    const begins = type === 'message_start' && key === 'message';
+    if (begins) this.message(value, '/message', (index) => ownPlace(index, false));
+    else if (isCallBlock(value)) this.#block(value, placeApart(type, 0));
+    else if (member(value, 'content')?.kind === 'array')
+      this.message(value, `/${key}`, (index) => placeApart(type, index));
+    else return false;
+    return true;
+  }
+
+  #blocks(list: JsonArray, placeOf: (index: number) => BlockPlace): void {
+    for (const [index, block] of list.items.entries()) this.#block(block, placeOf(index));
+  }
+
+  #block(node: JsonNode, place: BlockPlace): void {
+    const { index, base, finished, apart } = place;
+    const isCall = isCallBlock(node);
+    if (!apart) this.group(index, finished, isCall ? [base] : []);
     if (node.kind !== 'object') {
-      this.strings(node, path);
-      this.group(index, finished, []);
+      this.strings(node, `/content/${index}`);
       return;
     }
-    const type = stringMember(node, 'type') ?? '';
-    const said = BLOCK_TEXTS.get(type);
-    const isCall = type.endsWith('tool_use');
+    const said = BLOCK_TEXTS.get(stringMember(node, 'type') ?? '');
     for (const [key, value] of node.entries) {
-      if (key === said && value.kind === 'string') this.piece(index, `${index}/${key}`, 'text', value);
-      else if (isCall && key === 'name' && value.kind === 'string') this.#name(value, index);
-      else if (isCall && key === 'input') this.#input(value, index);
-      else this.strings(value, `${path}/${key}`);
+      const channel = `${base}/${pointerKey(key)}`;
+      const below = { group: index, channel, at: `/content/${index}/${pointerKey(key)}` };
+      if (key === said && value.kind === 'string') this.piece(index, channel, 'text', value, apart);
+      else if (isCall && key === 'name' && value.kind === 'string') this.piece(index, channel, 'tool', value, true);
+      else if (isCall && key === 'input') this.written(value, below);
+      else if (key === 'citations') this.shown(value, below);
+      else if (STRUCTURAL.has(key)) this.strings(value, below.at);
+      else this.shown(value, below, (name) => !STRUCTURAL.has(name));
     }
-    if (isCall) this.calls.push(callOf(node, index, finished));
-    this.group(index, finished, isCall ? [`${index}`] : []);
-  }
-
-  #name(name: JsonString, index: number): void {
-    this.piece(index, `${index}/name`, 'tool', name, true);
-  }
-
-  #input(node: JsonNode, index: number): void {
-    let own = 0;
-    eachString(node, `${index}/input`, (leaf, path) => {
-      if (own < INPUT_CHANNELS_MAX) this.piece(index, path, 'tool', leaf, true);
-      else this.piece(index, `${index}/inputs`, 'tool', leaf);
-      own++;
-    });
+    if (isCall) this.calls.push(callOf(node, base, finished));
   }
 
   #delta(node: JsonNode, index: number): void {
@@ -155,6 +181,8 @@ class MessagesReader extends AnswerReader {
     const isCall = type === 'input_json_delta';
     for (const [key, value] of entries) {
       if (key === 'type' || key === DELTA_LEAVES.get(type)) this.strings(value, `/delta/${key}`);
+      else if (key === 'citation' && type === 'citations_delta')
+        this.shown(value, { group: index, channel: `${index}/citations`, at: '/delta/citation' });
       else if (value.kind === 'string' && key === DELTA_TEXTS.get(type)) {
         this.piece(index, `${index}/${key}`, 'text', value);
       } else if (value.kind === 'string' && isCall && key === 'partial_json') {
@@ -172,10 +200,24 @@ class MessagesReader extends AnswerReader {
   }
 }
 
+/** A block of the message itself. */
+function ownPlace(index: number, finished: boolean): BlockPlace {
+  return { index, base: `${index}`, finished, apart: false };
+}
+
+/** The types of events begin with a letter, so its channels are nobody else's. */
+function placeApart(type: string, index: number): BlockPlace {
+  return { index, base: `${type}/${index}`, finished: true, apart: true };
+}
+
+function isCallBlock(node: JsonNode): boolean {
+  return stringMember(node, 'type')?.endsWith('tool_use') === true;
+}
+
 /** A call that is not finished begins with an empty input, which the deltas do not continue. */
-function callOf(block: JsonObject, index: number, finished: boolean): CallPart {
+function callOf(block: JsonObject, key: string, finished: boolean): CallPart {
   const input = member(block, 'input');
   const begins = !finished && input?.kind === 'object' && input.entries.size === 0;
   const given = input === null || input.kind === 'null' || begins ? null : toJson(input);
-  return { key: `${index}`, name: stringMember(block, 'name'), arguments: given };
+  return { key, id: stringMember(block, 'id'), name: stringMember(block, 'name'), arguments: given };
 }

@@ -3,10 +3,10 @@ import type { Role } from '../../engine/types.ts';
 
 /**
  * How a member is read. `said`: what the block is there to say. `aside`: stands beside it. `content`: blocks of its
- * own. `source`: where an image or document comes from. `binary`: holds no text that could be read. `binary-text`:
- * the name of such a thing.
+ * own. `source`: where an image or document comes from. `binary`: data, which may be a text. `sealed`: for the provider
+ * alone. `sealed-text`: an id of what the provider holds, which the model sees too.
  */
-export type Reading = 'said' | 'aside' | 'content' | 'source' | 'binary' | 'binary-text';
+export type Reading = 'said' | 'aside' | 'content' | 'source' | 'binary' | 'sealed' | 'sealed-text';
 
 export interface BlockType {
   /** Of everything in it; the role of what it stands in where not given. */
@@ -22,8 +22,8 @@ export const BLOCKS: ReadonlyMap<string, BlockType> = new Map<string, BlockType>
   ['text', { members: { text: 'said' } }],
   // Signatures and what is encrypted are for the provider alone, who refuses what it did not write.
   ['thinking', { members: { thinking: 'said', signature: null } }],
-  ['redacted_thinking', { members: { data: 'binary' } }],
-  ['compaction', { members: { content: 'said', encrypted_content: 'binary' } }],
+  ['redacted_thinking', { members: { data: 'sealed' } }],
+  ['compaction', { members: { content: 'said', encrypted_content: 'sealed' } }],
   ['image', { members: { source: 'source' } }],
   ['document', { role: 'document', members: { source: 'source' } }],
   ['search_result', { role: 'document', members: CONTENT }],
@@ -36,14 +36,14 @@ export const BLOCKS: ReadonlyMap<string, BlockType> = new Map<string, BlockType>
   ['tool_search_tool_search_result', { role: 'tool', members: { tool_references: 'content' } }],
   ['tool_reference', { role: 'tool', members: {} }],
   ['web_search_tool_result', { role: 'document', members: CONTENT }],
-  ['web_search_result', { role: 'document', members: { encrypted_content: 'binary' } }],
+  ['web_search_result', { role: 'document', members: { encrypted_content: 'sealed' } }],
   ['web_fetch_tool_result', { role: 'document', members: CONTENT }],
   ['web_fetch_result', { role: 'document', members: CONTENT }],
   ['code_execution_tool_result', { role: 'tool', members: CONTENT }],
   ['code_execution_result', { role: 'tool', members: OUTPUT }],
   [
     'encrypted_code_execution_result',
-    { role: 'tool', members: { encrypted_stdout: 'binary', stderr: 'said', content: 'content' } },
+    { role: 'tool', members: { encrypted_stdout: 'sealed', stderr: 'said', content: 'content' } },
   ],
   ['bash_code_execution_tool_result', { role: 'tool', members: CONTENT }],
   ['bash_code_execution_result', { role: 'tool', members: OUTPUT }],
@@ -51,7 +51,7 @@ export const BLOCKS: ReadonlyMap<string, BlockType> = new Map<string, BlockType>
   ['text_editor_code_execution_view_result', { role: 'tool', members: CONTENT }],
   ['text_editor_code_execution_str_replace_result', { role: 'tool', members: { lines: 'said' } }],
   // A file that the gateway never sees.
-  ['container_upload', { members: { file_id: 'binary-text' } }],
+  ['container_upload', { members: { file_id: 'sealed-text' } }],
 ]);
 
 /** A block of a type that is not listed, or of none. */
@@ -62,5 +62,5 @@ export const SOURCES: ReadonlyMap<string, BlockType> = new Map<string, BlockType
   ['content', { role: 'document', members: CONTENT }],
   ['base64', { members: { data: 'binary' } }],
   ['url', { members: { url: 'binary' } }],
-  ['file', { members: { file_id: 'binary' } }],
+  ['file', { members: { file_id: 'sealed' } }],
 ]);

@@ -5,7 +5,6 @@
 import type { Carrier } from '../../engine/canary/derive.ts';
 import type { Role } from '../../engine/types.ts';
 import { messageRole } from './chatRequest.ts';
-import { readEncodedDocument } from './encodedDocument.ts';
 import { type JsonNode, type JsonObject, member, pointerKey, stringMember } from './json.ts';
 import { BLOCKS, type BlockType, OTHER_BLOCK, type Reading, SOURCES } from './messagesBlocks.ts';
 import {
@@ -17,6 +16,7 @@ import {
   RequestReader,
   readObject,
 } from './request.ts';
+import { MESSAGES_WORDS } from './vocabulary.ts';
 
 /** Top-level members that no model reads. */
 const NOT_READ = new Set([
@@ -45,8 +45,8 @@ export function readMessagesRequest(source: string, limits: ReadLimits): ModelRe
   if (messages?.kind !== 'array' || messages.items.length === 0) {
     throw invalid('/messages', 'expected a list of at least one message');
   }
-  const reader = new RequestReader(limits);
-  const walk = new ContentWalk(reader, limits);
+  const reader = new RequestReader(limits, MESSAGES_WORDS);
+  const walk = new ContentWalk(reader);
   const system = member(root, 'system');
   if (system !== null && system.kind !== 'null') readSystem(walk, reader, system);
   messages.items.forEach((message, index) => {
@@ -55,8 +55,8 @@ export function readMessagesRequest(source: string, limits: ReadLimits): ModelRe
   for (const [key, node] of root.entries) {
     if (!READ_FIRST.has(key) && !NOT_READ.has(key)) readOther(reader, node, `/${pointerKey(key)}`, roleOfMember(key));
   }
-  const { segments, carriers, binary } = reader;
-  return { source, root, model, stream, segments, carriers, binary, continued: null };
+  const { segments, carriers, binary, unreadable } = reader;
+  return { source, root, model, stream, segments, carriers, binary, unreadable, continued: null };
 }
 
 function readSystem(walk: ContentWalk, reader: RequestReader, node: JsonNode): void {
@@ -120,6 +120,8 @@ interface Place {
   readonly carrier: Carrier | null;
   /** The pointer that what cannot be read is noted under; its own where not given. */
   readonly part?: string;
+  /** Of base64. */
+  readonly mediaType?: string;
 }
 
 interface Task extends Place {
@@ -129,12 +131,10 @@ interface Task extends Place {
 /** Reads content in document order. Keeps its own stack: blocks may be nested deeper than the call stack. */
 class ContentWalk {
   readonly #reader: RequestReader;
-  readonly #limits: ReadLimits;
   readonly #stack: Task[] = [];
 
-  constructor(reader: RequestReader, limits: ReadLimits) {
+  constructor(reader: RequestReader) {
     this.#reader = reader;
-    this.#limits = limits;
   }
 
   content(place: Place): void {
@@ -143,7 +143,7 @@ class ContentWalk {
   }
 
   #read(task: Task): void {
-    const { node, path, role, as, part = path } = task;
+    const { node, path, role, as, part = path, mediaType } = task;
     switch (as) {
       case 'said':
         this.#said(task);
@@ -152,11 +152,17 @@ class ContentWalk {
         this.#reader.strings(node, path, role);
         return;
       case 'binary':
-        this.#reader.strings(node, path, role, { binaryPart: () => part });
+        this.#reader.strings(node, path, role, {
+          binaryPart: () => part,
+          ...(mediaType !== undefined && { mediaType }),
+        });
         return;
-      case 'binary-text':
+      case 'sealed':
+        this.#reader.strings(node, path, role, { sealedPart: () => part });
+        return;
+      case 'sealed-text':
         this.#reader.strings(node, path, role);
-        this.#reader.strings(node, path, role, { binaryPart: () => part });
+        this.#reader.note(part);
         return;
       case 'content':
         this.#content(task);
@@ -207,18 +213,9 @@ class ContentWalk {
     }
     const type = stringMember(node, 'type');
     const known = type === null ? undefined : SOURCES.get(type);
-    const data = member(node, 'data');
-    if (type === 'base64' && data?.kind === 'string') {
-      const document = readEncodedDocument(data, stringMember(node, 'media_type') ?? '', `${path}/data`, this.#limits);
-      if (document !== null) {
-        this.#reader.segments.push(document);
-        const rest = { ...node, entries: new Map([...node.entries].filter(([key]) => key !== 'data')) };
-        this.#members(rest, { members: {} }, { ...place, carrier: null, known: true });
-        return;
-      }
-    }
     const role = known?.role ?? place.role;
-    const below = { ...place, role, carrier: null, part: path, known: known !== undefined };
+    const mediaType = type === 'base64' ? { mediaType: stringMember(node, 'media_type') ?? '' } : {};
+    const below = { ...place, ...mediaType, role, carrier: null, part: path, known: known !== undefined };
     this.#members(node, known ?? { members: {} }, below);
   }
 

@@ -3,9 +3,10 @@ import type { JsonNode } from './json.ts';
 
 /**
  * JSON without blanks that says the same, for guards that read it; never sent to anyone. Numbers are what JavaScript
- * made of them: digits beyond the precision of a double are lost, and what overflows one is null.
+ * made of them: digits beyond the precision of a double are lost, and what overflows one is null. Values longer than
+ * `stringCharsMax` are empty.
  */
-export function toJson(root: JsonNode): string {
+export function toJson(root: JsonNode, stringCharsMax = Number.POSITIVE_INFINITY): string {
   const out: string[] = [];
   // Strings stand for themselves, nodes are still to be written; a stack, since a document may be deeper than the call stack.
   const stack: (JsonNode | string)[] = [root];
@@ -26,7 +27,14 @@ export function toJson(root: JsonNode): string {
         stack.push(top.items[i] as JsonNode);
         if (i > 0) stack.push(',');
       }
-    } else out.push(JSON.stringify(top.value));
+    } else if (top.kind === 'string' && top.value.length > stringCharsMax) out.push('""');
+    else out.push(JSON.stringify(top.value));
   }
   return out.join('');
+}
+
+/** A string as it is, and anything else as JSON. Null where there is nothing. */
+export function textOf(node: JsonNode | null): string | null {
+  if (node === null || node.kind === 'null') return null;
+  return node.kind === 'string' ? node.value : toJson(node);
 }

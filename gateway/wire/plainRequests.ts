@@ -12,6 +12,7 @@ import {
   RequestReader,
   readObject,
 } from './request.ts';
+import { CHAT_WORDS } from './vocabulary.ts';
 
 /** Top-level members that no model reads. */
 const NOT_READ = new Set([
@@ -37,7 +38,7 @@ interface TextsOptions {
 export function readCompletionsRequest(source: string, limits: ReadLimits): ModelRequest {
   const root = readObject(source, limits.depthMax);
   const stream = optionalBoolean(root, 'stream') ?? false;
-  const reader = new TextsReader(limits);
+  const reader = new TextsReader(limits, CHAT_WORDS);
   const prompt = member(root, 'prompt');
   // Without a prompt the model begins a document of its own.
   if (prompt !== null && prompt.kind !== 'null') reader.texts(prompt, '/prompt', { tokens: true, parts: false });
@@ -58,7 +59,7 @@ export function readModerationsRequest(source: string, limits: ReadLimits): Mode
 
 function readInput(source: string, limits: ReadLimits, options: TextsOptions): ModelRequest {
   const root = readObject(source, limits.depthMax);
-  const reader = new TextsReader(limits);
+  const reader = new TextsReader(limits, CHAT_WORDS);
   reader.texts(member(root, 'input'), '/input', options);
   return reader.request(source, root, false, ['input']);
 }
@@ -88,8 +89,8 @@ class TextsReader extends RequestReader {
     for (const [key, node] of root.entries) {
       if (!read.includes(key) && !NOT_READ.has(key)) this.node(node, `/${pointerKey(key)}`, 'user');
     }
-    const { segments, carriers, binary } = this;
-    return { source, root, model, stream, segments, carriers, binary, continued: null };
+    const { segments, carriers, binary, unreadable } = this;
+    return { source, root, model, stream, segments, carriers, binary, unreadable, continued: null };
   }
 
   #item(item: JsonNode, path: string, list: string, options: TextsOptions): void {
@@ -105,7 +106,7 @@ class TextsReader extends RequestReader {
   }
 
   #unread(path: string): void {
-    if (this.binary.at(-1) !== path) this.binary.push(path);
+    if (this.unreadable.at(-1) !== path) this.unreadable.push(path);
   }
 }
 

@@ -6,21 +6,16 @@
 import type { Carrier } from '../../engine/canary/derive.ts';
 import type { Role, Segment } from '../../engine/types.ts';
 import { GatewayError } from '../errors.ts';
-import { decodeTextData } from './dataUrl.ts';
-import {
-  eachKey,
-  eachString,
-  JsonError,
-  type JsonNode,
-  type JsonObject,
-  type JsonString,
-  member,
-  parseJson,
-} from './json.ts';
+import { HEAD_CHARS_MAX, isProse, readData, type TextData } from './dataUrl.ts';
+import { eachString, JsonError, type JsonNode, type JsonObject, type JsonString, member, parseJson } from './json.ts';
+import { namedKeys } from './namedKeys.ts';
+import { SCHEMA_TYPE_WORDS, type Vocabulary } from './vocabulary.ts';
 
 export interface ReadLimits {
   readonly depthMax: number;
   readonly leafBytesMax: number;
+  /** Texts of one request. */
+  readonly segmentsMax: number;
 }
 
 export interface WireSegment extends Segment {
@@ -54,18 +49,13 @@ export interface ModelRequest {
   readonly carriers: readonly CarrierLeaf[];
   /** Pointers of parts that hold no text: images, audio, files. */
   readonly binary: readonly string[];
+  /** Pointers of texts in a form that only the provider can read, such as token numbers. */
+  readonly unreadable: readonly string[];
   readonly continued: Continued | null;
 }
 
 /** Further trusted texts are forwarded as they are. */
 const CARRIERS_MAX = 8;
-/** What a `type` looks like; anything else under that key is read as text. */
-const TYPE = /^[a-z][a-z0-9_]{0,63}$/;
-/** What neither an address, an id nor base64 has: a blank between words, letters beyond ASCII. */
-const PROSE = /\S \S|[^\s!-~]/;
-const DATA_URL = /^\s*data:/i;
-/** Keys from this length on can say something; property names of a schema reach the model like its texts. */
-const KEY_CHARS_MIN = 9;
 
 /** What a part of a request is about. */
 export interface StringsOptions {
@@ -73,6 +63,10 @@ export interface StringsOptions {
   readonly isContent?: (path: string, key: string) => boolean;
   /** The pointer of the part that a string without text belongs to; null for text. */
   readonly binaryPart?: (path: string, leaf: JsonString) => string | null;
+  /** The same for ids and for what is encrypted: it may be prose, and is never decoded. */
+  readonly sealedPart?: (path: string) => string | null;
+  /** The type of the data, where it is not in the string. */
+  readonly mediaType?: string;
   readonly onContent?: (leaf: JsonString) => void;
 }
 
@@ -81,13 +75,18 @@ export class RequestReader {
   readonly segments: WireSegment[] = [];
   readonly carriers: CarrierLeaf[] = [];
   readonly binary: string[] = [];
+  readonly unreadable: string[] = [];
   readonly #leafBytesMax: number;
+  readonly #segmentsMax: number;
+  readonly #vocabulary: Vocabulary;
 
-  constructor(limits: ReadLimits) {
+  constructor(limits: ReadLimits, vocabulary: Vocabulary) {
     this.#leafBytesMax = limits.leafBytesMax;
+    this.#segmentsMax = limits.segmentsMax;
+    this.#vocabulary = vocabulary;
   }
 
-  /** Every string below a node, in document order, then its long keys. */
+  /** Every string below a node, in document order, then the keys that its writer has chosen. */
   node(node: JsonNode, path: string, role: Role, options: StringsOptions = {}): void {
     this.strings(node, path, role, options);
     this.keys(node, path, role);
@@ -95,10 +94,15 @@ export class RequestReader {
 
   strings(node: JsonNode, path: string, role: Role, options: StringsOptions = {}): void {
     eachString(node, path, (leaf, at, key) => {
-      if (leaf.value === '' || (key === 'type' && TYPE.test(leaf.value))) return;
+      if (leaf.value === '' || (key === 'type' && this.#isTypeWord(leaf.value, at))) return;
+      const sealed = options.sealedPart?.(at) ?? null;
       const part = options.binaryPart?.(at, leaf) ?? null;
+      if (sealed !== null || (part !== null && key === 'file_id')) {
+        this.sealed(leaf, at, sealed ?? (part as string));
+        return;
+      }
       if (part !== null) {
-        this.data(leaf, at, part);
+        this.data(leaf, at, part, options.mediaType);
         return;
       }
       const said = options.isContent?.(at, key) ?? false;
@@ -107,26 +111,42 @@ export class RequestReader {
     });
   }
 
+  /** Members of a list have its key, and only schemas list types. */
+  #isTypeWord(value: string, path: string): boolean {
+    return (path.endsWith('/type') ? this.#vocabulary.types : SCHEMA_TYPE_WORDS).has(value);
+  }
+
   /** One string. `aside` stands beside what is said. */
   text(leaf: JsonString, path: string, role: Role, { aside }: { readonly aside: boolean }): void {
     this.#segment({ path, role, mime: 'text/plain', text: leaf.value, leaf, aside });
   }
 
-  /** A string that stands for data: text where its media type says so or only text looks like it, else only noted. */
-  data(leaf: JsonString, path: string, part: string): void {
-    const decoded = decodeTextData(leaf.value);
-    if (decoded !== null) {
-      const { mime, text, encode } = decoded;
-      this.#segment({ path, role: 'document', mime, text, leaf, aside: false, encode });
-    } else if (!DATA_URL.test(leaf.value) && PROSE.test(leaf.value))
-      this.text(leaf, path, 'document', { aside: false });
-    else if (this.binary.at(-1) !== part) this.binary.push(part);
+  /** A string that stands for data: text where text is in it, else only noted. Throws `invalid_request`. */
+  data(leaf: JsonString, path: string, part: string, mediaType?: string): void {
+    const read = dataAt(leaf.value, path, mediaType);
+    if (read === null) {
+      this.note(part);
+      return;
+    }
+    const { mime, text, encode } = read;
+    const back = encode === null ? { leaf: null } : { leaf, encode };
+    this.#segment({ path, role: 'document', mime, text, aside: false, ...back });
   }
 
-  /** Long keys, as one text that can stop a request and cannot be rewritten. */
+  /** A string that only the provider understands, unless it says something. */
+  sealed(leaf: JsonString, path: string, part: string): void {
+    if (isProse(leaf.value)) this.text(leaf, path, 'document', { aside: false });
+    else this.note(part);
+  }
+
+  /** A part that holds no text, noted once. */
+  note(part: string): void {
+    if (this.binary.at(-1) !== part) this.binary.push(part);
+  }
+
+  /** Keys reach the model like texts. They are one text, which can stop a request and cannot be rewritten. */
   keys(node: JsonNode, path: string, role: Role): void {
-    const keys: string[] = [];
-    eachKey(node, KEY_CHARS_MIN, (key) => keys.push(key));
+    const keys = namedKeys(node, this.#vocabulary.keys);
     if (keys.length === 0) return;
     this.#segment({ path: `${path}#keys`, role, mime: 'text/plain', text: keys.join('\n'), leaf: null, aside: true });
   }
@@ -145,7 +165,22 @@ export class RequestReader {
       });
     }
     const trusted = role === 'system' || role === 'developer';
+    if (this.segments.length >= this.#segmentsMax) {
+      throw new GatewayError('request_too_large', {
+        message: `The request has more than ${this.#segmentsMax} texts.`,
+        param: path,
+      });
+    }
     this.segments.push({ ...segment, trusted, ...(aside && { aside }) });
+  }
+}
+
+function dataAt(value: string, path: string, mediaType?: string): TextData | null {
+  try {
+    return readData(value, mediaType);
+  } catch (error) {
+    if (error instanceof RangeError) throw invalid(path, `expected at most ${HEAD_CHARS_MAX} characters of type`);
+    throw error;
   }
 }
 

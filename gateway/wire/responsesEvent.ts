@@ -2,7 +2,8 @@
 import type { ChannelKind } from '../../engine/stream/channel.ts';
 import { type AnswerPart, integer, isSet, readUsage } from './answer.ts';
 import { type JsonNode, type JsonObject, member, pointerKey, stringMember } from './json.ts';
-import { begunCall, isCall } from './responsesCalls.ts';
+import { textOf } from './nodeText.ts';
+import { begunCall, hasAction, isCall } from './responsesCalls.ts';
 import { type Copy, logprobsOf, partPlace, ResponsesReader } from './responsesReader.ts';
 
 /** A text that comes in deltas and then once more whole. */
@@ -78,6 +79,8 @@ class EventReader extends ResponsesReader {
         this.response(node, name, name === 'final');
       } else if (key === 'item') this.item(node, copyOf(group, type, 'item'));
       else if (key === 'part') this.#part(root, node, group, type);
+      else if (key === 'annotation')
+        this.shown(node, { group, channel: `${group}/content/${contentIndex(root)}/annotation`, at: '/annotation' });
       else if (key === 'logprobs') this.#tokens(root, node, group, said?.[2] === 'delta');
       else if (key === 'item_id') this.strings(node, `/output/${group}/id`);
       else if (said === null || !this.#said(root, key, node, group, family, said)) {
@@ -144,11 +147,7 @@ class EventReader extends ResponsesReader {
   #written(root: JsonObject, group: number, family: Family, isDelta: boolean): void {
     if (!isDelta) {
       this.closes.push(`${group}/${placeIn(root, family)}`);
-      const name = stringMember(root, 'name');
-      // Without a name the copy says no more than the item that follows.
-      if (family.isCall && name !== null && family.text === 'arguments') {
-        this.calls.push({ key: `${group}/arguments`, name, arguments: stringMember(root, 'arguments') });
-      }
+      if (family.isCall) this.#copiedCall(root, group, family);
       return;
     }
     const delta = stringMember(root, 'delta');
@@ -156,11 +155,27 @@ class EventReader extends ResponsesReader {
     this.calls.push({ key: `${group}`, name: null, arguments: delta });
   }
 
+  /** Clients may take the copy for what the deltas said; without a name it goes by that of the call. */
+  #copiedCall(root: JsonObject, group: number, family: Family): void {
+    const name = stringMember(root, 'name');
+    const args = textOf(member(root, family.text));
+    if (name === null && args === null) return;
+    this.calls.push({
+      key: `${group}/copy`,
+      name,
+      ...(name === null && { nameOf: `${group}` }),
+      arguments: args,
+      freeForm: family.text === 'input',
+    });
+  }
+
   #itemCalls(item: JsonNode | null, group: number, type: string): void {
     if (item?.kind !== 'object') return;
     if (type === 'response.output_item.added') {
       const begun = begunCall(item);
       if (begun !== null) this.calls.push({ key: `${group}`, ...begun });
+      // What is already there is all that some clients wait for.
+      else if (hasAction(item)) this.call(item, `${group}/added`);
     } else this.call(item, `${group}/done`);
   }
 }

@@ -15,7 +15,7 @@ import {
   pointerKey,
   stringMember,
 } from './json.ts';
-import { isCall, wholeCall } from './responsesCalls.ts';
+import { isCall, wholeCalls } from './responsesCalls.ts';
 
 /** Where a text stands. */
 export interface Copy {
@@ -85,8 +85,8 @@ export class ResponsesReader extends AnswerReader {
     list.items.forEach((item, index) => {
       const base = `${prefix}${index}`;
       this.item(item, { group: index, base, goesOn: false });
-      if (!complete) return;
       if (item.kind === 'object') this.call(item, base);
+      if (!complete) return;
       const toolCalls = prefix === '' && isCall(item) ? [base] : [];
       this.groups.push({ index, finished: true, toolCalls, logprobs: logprobsOf(item) });
     });
@@ -94,8 +94,8 @@ export class ResponsesReader extends AnswerReader {
 
   /** Hands on a call that is complete in this item. */
   call(item: JsonObject, key: string): void {
-    const call = wholeCall(item);
-    if (call !== null) this.calls.push({ key, ...call });
+    for (const [index, call] of wholeCalls(item).entries())
+      this.calls.push({ key: index === 0 ? key : `${key}/${index}`, ...call });
   }
 
   item(node: JsonNode, copy: Copy): void {
@@ -130,6 +130,8 @@ export class ResponsesReader extends AnswerReader {
       for (const [key, value] of node.entries) {
         const leafAt = `${at}/${pointerKey(key)}`;
         if (key === 'logprobs') this.logprobs(value, copy, `${place}/logprobs`, leafAt);
+        else if (key === 'annotations')
+          this.shown(value, { group: copy.group, channel: `${copy.base}/${place}/annotations`, at: leafAt });
         else if (value.kind === 'string' && !STRUCTURAL.has(key))
           this.#text(value, key, copy, `${place}/${pointerKey(key)}`);
         else this.strings(value, leafAt);
@@ -156,10 +158,11 @@ export class ResponsesReader extends AnswerReader {
 
   /** What a built-in tool is to do: commands, patches, queries. */
   #action(node: JsonNode, key: string, { group, base }: Copy, at: string): void {
-    eachString(node, '', (leaf, path, member) => {
-      if (STRUCTURAL.has(member) || SOURCE.test(path)) this.leaves.push({ name: at + path, text: leaf.value });
-      else this.piece(group, `${base}/${key}${path}`, 'tool', leaf, true);
-    });
+    this.written(
+      node,
+      { group, channel: `${base}/${key}`, at },
+      (name, path) => STRUCTURAL.has(name) || SOURCE.test(path),
+    );
   }
 
   #results(list: JsonArray, key: string, { group, base }: Copy, at: string): void {

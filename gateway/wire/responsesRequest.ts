@@ -13,6 +13,7 @@ import {
   readObject,
   type StringsOptions,
 } from './request.ts';
+import { RESPONSES_WORDS } from './vocabulary.ts';
 
 /** Top-level members that no model reads, and those that are read apart. */
 const NOT_READ = new Set([
@@ -44,10 +45,10 @@ const SAID =
 /** Below an item: a part that is an image, audio or a file, and the string that stands for it. Linear for the same reason. */
 const BINARY =
   /^(\/(?:content|output)(?:\/\d+)?)\/(?:image_url|input_audio|file|file_data|file_url|file_id)(?:\/(?:url|data|file_data|file_id))?$/;
-/** Images that tools have made, and what only the provider can read. */
-const OPAQUE: ReadonlyMap<string, RegExp> = new Map([
-  ['reasoning', /^\/encrypted_content$/],
-  ['compaction', /^\/encrypted_content$/],
+/** What only the provider can read. */
+const SEALED = new Set(['reasoning', 'compaction']);
+/** Images that tools have made. */
+const MADE: ReadonlyMap<string, RegExp> = new Map([
   ['image_generation_call', /^\/result$/],
   ['code_interpreter_call', /^\/outputs\/\d+\/url$/],
 ]);
@@ -91,7 +92,7 @@ export function readResponsesRequest(source: string, limits: ReadLimits): ModelR
   if (conversation !== null && conversation.kind !== 'null') {
     throw invalid('/conversation', 'is not supported: its history cannot be inspected');
   }
-  const reader = new RequestReader(limits);
+  const reader = new RequestReader(limits, RESPONSES_WORDS);
   const itemIds: string[] = [];
   readInstructions(reader, member(root, 'instructions'), itemIds);
   const hasPrompt = readPrompt(reader, member(root, 'prompt'));
@@ -101,9 +102,9 @@ export function readResponsesRequest(source: string, limits: ReadLimits): ModelR
     if (key === 'tools' && node.kind === 'array') readTools(reader, node.items, '/tools');
     else reader.node(node, `/${pointerKey(key)}`, key === 'tools' ? 'tool' : 'user');
   }
-  const { segments, carriers, binary } = reader;
+  const { segments, carriers, binary, unreadable } = reader;
   const continued: Continued | null = responseId === null && itemIds.length === 0 ? null : { responseId, itemIds };
-  return { source, root, model, stream, segments, carriers, binary, continued };
+  return { source, root, model, stream, segments, carriers, binary, unreadable, continued };
 }
 
 /** The operator's text. In a list of items each has an author of its own, and only the operator's are trusted. */
@@ -174,6 +175,7 @@ function readItem(reader: RequestReader, node: JsonNode, path: string, author: R
   const type = itemType(node, path);
   switch (type) {
     case 'message':
+      if (isStored(node, type)) itemIds.push(stringMember(node, 'id') as string);
       readMessage(reader, node, path);
       return;
     case 'item_reference': {
@@ -189,7 +191,33 @@ function readItem(reader: RequestReader, node: JsonNode, path: string, author: R
       break;
     default:
   }
+  if (isStored(node, type)) itemIds.push(stringMember(node, 'id') as string);
   readTyped(reader, node, path, type);
+}
+
+/** Says nothing of what an item holds. */
+const NOT_CONTENT = new Set(['id', 'type', 'status', 'role', 'object', 'created_by', 'phase']);
+
+/** Whether the provider has to look an item up by its id, since what it holds is not all given. */
+function isStored(node: JsonObject, type: string): boolean {
+  if (stringMember(node, 'id') === null) return false;
+  if (type === 'reasoning') return (stringMember(node, 'encrypted_content') ?? '') === '';
+  return [...node.entries].every(([key, value]) => NOT_CONTENT.has(key) || isEmpty(value));
+}
+
+function isEmpty(node: JsonNode): boolean {
+  switch (node.kind) {
+    case 'null':
+      return true;
+    case 'string':
+      return node.value === '';
+    case 'array':
+      return node.items.length === 0;
+    case 'object':
+      return node.entries.size === 0;
+    default:
+      return false;
+  }
 }
 
 /** Messages and references may leave their type out. */
@@ -237,15 +265,16 @@ function readTools(reader: RequestReader, tools: readonly JsonNode[], path: stri
 }
 
 function itemOptions(path: string, type: string): StringsOptions {
-  const opaque = OPAQUE.get(type);
+  const made = MADE.get(type);
   return {
     isContent: (at) => SAID.test(at.slice(path.length)),
     binaryPart: (at) => {
       const below = at.slice(path.length);
       const part = BINARY.exec(below);
       if (part !== null) return `${path}${part[1]}`;
-      return opaque?.test(below) === true ? at : null;
+      return made?.test(below) === true ? at : null;
     },
+    sealedPart: (at) => (SEALED.has(type) && at === `${path}/encrypted_content` ? at : null),
   };
 }
 

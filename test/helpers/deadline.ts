@@ -10,3 +10,16 @@ export async function within<T>(ms: number, promise: PromiseLike<T>, what: strin
     clearTimeout(timer);
   }
 }
+
+/** Polls, for what happens in other connections. */
+export async function until(ms: number, what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  const end = performance.now() + ms;
+  while (!(await holds())) {
+    if (performance.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
+    await pause(5);
+  }
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

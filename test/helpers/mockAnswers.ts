@@ -242,10 +242,6 @@ export const TROUBLE = {
   },
   brokenEvent: { stream: { events: [chunk({ content: 'Hello' }), '{"choices":[{"index":0,', chunk({}, 0, 'stop')] } },
   redirect: { status: 302, headers: { location: 'http://169.254.169.254/latest/meta-data/' } },
-  unauthorized: {
-    status: 401,
-    json: { error: { ...ERROR, type: 'invalid_request_error', code: 'invalid_api_key' } },
-  },
   rateLimited: {
     status: 429,
     headers: { 'retry-after': '7', 'x-ratelimit-remaining-requests': '0' },

@@ -331,8 +331,10 @@ describe('the bounds of what is held', () => {
   const call = chunk({ tool_calls: [{ index: 0, function: { arguments: 'word ' } }] });
 
   it('stop a stream whose waiting frames are larger than sseHeldBytesMax', () => {
-    expect(held({ sseHeldBytesMax: call.length * 12 }, Array(10).fill(call))).toBe('open');
-    expect(held({ sseHeldBytesMax: call.length * 12 }, Array(20).fill(call))).toBe('held_too_much');
+    // Each with its `data: `, its line ends, and what keeping it costs.
+    const room = (call.length + 8 + 512) * 12;
+    expect(held({ sseHeldBytesMax: room }, Array(12).fill(call))).toBe('open');
+    expect(held({ sseHeldBytesMax: room }, Array(13).fill(call))).toBe('held_too_much');
   });
 
   it('stop a stream with more choices than outputChannelsMax', () => {

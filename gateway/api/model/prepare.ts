@@ -1,5 +1,5 @@
 /** A model request through the input door: verdict, canaries, provider, and the bytes that go there. */
-import type { Segment, Verdict } from '../../../engine/types.ts';
+import { type Segment, type Verdict, worst } from '../../../engine/types.ts';
 import type { Deps } from '../../deps.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Caller } from '../../http/auth.ts';
@@ -37,13 +37,21 @@ export async function prepareCall(
     bytesMax: limits.chatBodyBytesMax,
     timeoutMs: timeouts.clientBodyMs,
   });
-  const request = surface.readRequest(text, { depthMax: limits.jsonDepthMax, leafBytesMax: limits.textLeafBytesMax });
+  const request = surface.readRequest(text, {
+    depthMax: limits.jsonDepthMax,
+    leafBytesMax: limits.textLeafBytesMax,
+    segmentsMax: limits.segmentsMax,
+  });
   const continued =
     request.continued === null ? NOTHING_CONTINUED : await deps.kept.continue(caller.tenant, request.continued);
   // Earlier turns that only the provider holds are read together with the new ones.
   const segments: readonly Segment[] = [...continued.segments, ...request.segments];
-  const verdict = await deps.engine.inspect(segments, { policy: caller.policy, tool: null });
-  for (const path of request.binary) verdict.receipt.skipped.push({ path, reason: 'binary' });
+  const inspected = await deps.engine.inspect(segments, { policy: caller.policy, tool: null });
+  const skipped = [...request.binary, ...request.unreadable];
+  for (const path of skipped) inspected.receipt.skipped.push({ path, reason: 'binary' });
+  // A text that only the model can read, such as token numbers, is not called clean.
+  const verdict =
+    request.unreadable.length === 0 ? inspected : { ...inspected, action: worst(inspected.action, 'escalate') };
   countInput(deps, exchange.requestId, verdict, null);
   exchange.action = verdict.action;
   refuse(verdict, caller);
@@ -56,7 +64,15 @@ export async function prepareCall(
   const named = model ?? (await route.defaultModel());
   if (named !== null && named !== request.model) splices.push(modelSplice(request, named));
   const tokens = [...new Set([...planted.tokens, ...continued.tokens])];
-  return { request, verdict, route, body: bodyOf(request, bytes, splices), tokens, planted: planted.lines, continued };
+  return {
+    request,
+    verdict,
+    route,
+    body: bodyOf(request, bytes, splices, named),
+    tokens,
+    planted: planted.lines,
+    continued,
+  };
 }
 
 function refuse(verdict: Verdict, { policy }: Caller): void {
@@ -115,13 +131,14 @@ function modelSplice({ root }: ModelRequest, model: string): Splice {
   return { start: at, end: at, text: `"model":${JSON.stringify(model)},` };
 }
 
-function bodyOf(request: ModelRequest, bytes: Buffer, splices: readonly Splice[]): RequestBody {
+/** The splices have put `named` in already, where it differs from what the request says. */
+function bodyOf(request: ModelRequest, bytes: Buffer, splices: readonly Splice[], named: string | null): RequestBody {
   const own = splices.length === 0 ? bytes : Buffer.from(applySplices(request.source, splices), 'utf8');
   const existing = request.root.entries.get('model');
   return {
     kind: 'bytes',
     of: (model) => {
-      if (model === null || model === request.model) return own;
+      if (model === null || model === named) return own;
       const others = splices.filter((splice) => splice.start !== (existing?.start ?? request.root.start + 1));
       return Buffer.from(applySplices(request.source, [...others, modelSplice(request, model)]), 'utf8');
     },

@@ -18,8 +18,9 @@ export async function openSession(deps: Deps, caller: Caller, tokens: readonly s
   const own = deps.canaries.own(tokens);
   const live = await deps.canaries.live(caller.tenant, caller.policy, false);
   // A prompt's own canaries are live ones too; nothing is read twice for them.
-  const others = live.set.tokens.some(({ id }) => !own?.tokens.some((token) => token.id === id));
-  const sets = [...(own === null ? [] : [own]), ...(others ? [live.set] : [])];
+  const known = new Set(own.flatMap((set) => set.tokens.map(({ id }) => id)));
+  const others = live.set.tokens.some(({ id }) => !known.has(id));
+  const sets = others ? [...own, live.set] : own;
   return deps.engine.openOutput({
     policy: caller.policy,
     sets,

@@ -69,9 +69,9 @@ function checkSuccess(
     session.push(piece.channel, piece.kind, piece.leaf.value);
     return { piece, from, to: session.length(piece.channel) };
   });
-  const calls = new ToolCalls(session);
-  for (const call of part.calls) calls.add(call);
-  calls.judgeComplete();
+  const calls = new ToolCalls(session, part.calls.length);
+  calls.read(part.calls);
+  calls.judgeWhole(part.calls);
   conclude(session);
   for (const { piece, from, to } of ranges) {
     const rewritten = session.rewrite(piece.channel, from, to, piece.leaf.value);

@@ -152,7 +152,7 @@ async function examineRequest(
 ): Promise<ExamineRequest> {
   const own = deps.canaries.own(given);
   const live = body.canaryTokens === null ? await deps.canaries.live(tenant, policy, true) : null;
-  const sets: NeedleSet[] = [...(own === null ? [] : [own]), ...(live === null ? [] : [live.set])];
+  const sets: NeedleSet[] = [...own, ...(live === null ? [] : [live.set])];
   return {
     deps,
     policy: withCanaryAction(policy, body.canaryPolicy),

@@ -1,40 +1,25 @@
 /** HTTP that two servers could read differently, other protocols, oversized heads, path tricks: on raw sockets. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startGateway, type TestGateway } from '../../helpers/gateway.ts';
-import { MockUpstream } from '../../helpers/mockUpstream.ts';
-import { CHAT, chatBody, errorOf, expectIdle, expectServing, head, type RawAnswer, RawClient } from './support.ts';
+import { describe, expect, it } from 'vitest';
+import { useGateway } from '../../helpers/rig.ts';
+import { CHAT, chatBody, errorOf, head, type RawAnswer, RawClient, servingAfterEach } from './support.ts';
 
 const BODY = JSON.stringify(chatBody());
 const CHUNKED = `${Buffer.byteLength(BODY).toString(16)}\r\n${BODY}\r\n0\r\n\r\n`;
 const LENGTH = `content-length: ${Buffer.byteLength(BODY)}`;
 
-let mock: MockUpstream;
-let gateway: TestGateway;
-beforeAll(async () => {
-  mock = await MockUpstream.start();
-  gateway = await startGateway({
-    upstream: mock.url,
-    config: (config) => ({ ...config, timeouts: { ...config.timeouts, clientHeaderMs: 300, clientBodyMs: 300 } }),
-  });
+const rig = useGateway({
+  config: (config) => ({ ...config, timeouts: { ...config.timeouts, clientHeaderMs: 300, clientBodyMs: 300 } }),
 });
-afterAll(async () => {
-  await gateway.close();
-  await mock.close();
-});
-beforeEach(() => mock.clear());
-afterEach(async () => {
-  await expectIdle(gateway);
-  await expectServing(gateway, mock);
-});
+servingAfterEach(rig);
 
 /** Sends bytes and reads until the server closes. */
 async function refusal(bytes: string): Promise<RawAnswer> {
-  const client = await RawClient.open(gateway);
+  const client = await RawClient.open(rig.gateway);
   client.send(bytes);
   const answer = await client.closed();
   expect(answer.headers.get('connection')).toBe('close');
   expect(answer.headers.get('content-type')).toBe('application/json');
-  expect(mock.requests).toEqual([]);
+  expect(rig.mock.requests).toEqual([]);
   return answer;
 }
 
@@ -45,7 +30,7 @@ function expectRefusal({ status, body }: RawAnswer, wanted: number, code: string
   });
 }
 
-const post = (...lines: string[]) => head(gateway, lines);
+const post = (...lines: string[]) => head(rig.gateway, lines);
 
 describe('framing', () => {
   const malformed: [string, () => string][] = [
@@ -73,10 +58,10 @@ describe('framing', () => {
     ['a broken chunk size', () => post('transfer-encoding: chunked') + CHUNKED.replace(/^/, 'x')],
     ['two hosts', () => post('host: b', LENGTH) + BODY],
     ['no host', () => `POST ${CHAT} HTTP/1.1\r\n${LENGTH}\r\n\r\n${BODY}`],
-    ['chunks in HTTP/1.0', () => head(gateway, ['transfer-encoding: chunked'], `POST ${CHAT} HTTP/1.0`) + CHUNKED],
-    ['HTTP/2.0 on the first line', () => head(gateway, [LENGTH], `POST ${CHAT} HTTP/2.0`) + BODY],
+    ['chunks in HTTP/1.0', () => head(rig.gateway, ['transfer-encoding: chunked'], `POST ${CHAT} HTTP/1.0`) + CHUNKED],
+    ['HTTP/2.0 on the first line', () => head(rig.gateway, [LENGTH], `POST ${CHAT} HTTP/2.0`) + BODY],
     ['no version', () => `POST ${CHAT}\r\n\r\n${BODY}`],
-    ['a method nobody knows', () => head(gateway, [LENGTH], `FROB ${CHAT} HTTP/1.1`) + BODY],
+    ['a method nobody knows', () => head(rig.gateway, [LENGTH], `FROB ${CHAT} HTTP/1.1`) + BODY],
     ['a TLS hello', () => '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03'],
   ];
   it.each(malformed)('answers 400 and closes for %s', async (_, bytes) => {
@@ -87,27 +72,27 @@ describe('framing', () => {
   it('never reads a request behind one whose framing is refused', async () => {
     const second = post(LENGTH) + BODY;
     for (const [, bytes] of malformed) {
-      const client = await RawClient.open(gateway);
+      const client = await RawClient.open(rig.gateway);
       client.send(bytes() + second);
       await client.closed();
       expect(client.text.match(/HTTP\/1\.1 \d/g)).toEqual(['HTTP/1.1 4']);
-      expect(mock.requests).toEqual([]);
+      expect(rig.mock.requests).toEqual([]);
     }
   });
 
   it('closes on bad bytes behind a request in work and writes nothing into its answer', async () => {
-    mock.reply({ delayMs: 200, json: { choices: [] } });
-    const client = await RawClient.open(gateway);
+    rig.mock.reply({ delayMs: 200, json: { choices: [] } });
+    const client = await RawClient.open(rig.gateway);
     client.send(`${post(LENGTH)}${BODY}\x16\x03bad\r\n\r\n`);
     const answer = await client.closed();
     expect(answer.text === '' || answer.status === 200).toBe(true);
     expect(answer.text).not.toContain('malformed_http');
-    mock.clear();
+    rig.mock.clear();
   });
 
   it('serves pipelined requests in order', async () => {
-    const client = await RawClient.open(gateway);
-    client.send(post(LENGTH) + BODY + head(gateway, ['connection: close'], 'GET /livez HTTP/1.1'));
+    const client = await RawClient.open(rig.gateway);
+    client.send(post(LENGTH) + BODY + head(rig.gateway, ['connection: close'], 'GET /livez HTTP/1.1'));
     const answer = await client.closed();
     expect(answer.text.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 200']);
     expect(answer.text.indexOf('Hello from the mock.')).toBeLessThan(answer.text.indexOf('{"status":"ok"}'));
@@ -128,7 +113,7 @@ describe('other protocols', () => {
   });
 
   it('answers 405 to CONNECT and opens no tunnel', async () => {
-    const target = new URL(mock.url).host;
+    const target = new URL(rig.mock.url).host;
     const answer = await refusal(
       `CONNECT ${target} HTTP/1.1\r\nhost: ${target}\r\n\r\nGET /v1/models HTTP/1.1\r\n\r\n`,
     );
@@ -136,22 +121,22 @@ describe('other protocols', () => {
   });
 
   it('serves an absolute-form target itself, whatever host it names', async () => {
-    const client = await RawClient.open(gateway);
-    client.send(head(gateway, [LENGTH, 'connection: close'], `POST http://elsewhere.test${CHAT} HTTP/1.1`) + BODY);
+    const client = await RawClient.open(rig.gateway);
+    client.send(head(rig.gateway, [LENGTH, 'connection: close'], `POST http://elsewhere.test${CHAT} HTTP/1.1`) + BODY);
     expect((await client.closed()).status).toBe(200);
-    expect(mock.last.headers.host).toBe(new URL(mock.url).host);
+    expect(rig.mock.last.headers.host).toBe(new URL(rig.mock.url).host);
   });
 
   it('serves Expect: 100-continue and refuses any other expectation', async () => {
-    const client = await RawClient.open(gateway);
+    const client = await RawClient.open(rig.gateway);
     client.send(post(LENGTH, 'expect: 100-continue', 'connection: close'));
     client.send(BODY);
     expect((await client.closed()).text).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 OK\r\n/);
-    mock.clear();
-    const other = await RawClient.open(gateway);
+    rig.mock.clear();
+    const other = await RawClient.open(rig.gateway);
     other.send(post(LENGTH, 'expect: miracles', 'connection: close') + BODY);
     expect((await other.closed()).status).toBe(417);
-    expect(mock.requests).toEqual([]);
+    expect(rig.mock.requests).toEqual([]);
   });
 });
 
@@ -168,14 +153,14 @@ describe('oversized heads', () => {
 
   it.each([[65_536], [17_000]])('answers 414 for a target of %i bytes', async (length) => {
     const target = `/v1/${'a'.repeat(length)}`;
-    const answer = await refusal(head(gateway, [LENGTH], `POST ${target} HTTP/1.1`) + BODY);
+    const answer = await refusal(head(rig.gateway, [LENGTH], `POST ${target} HTTP/1.1`) + BODY);
     expectRefusal(answer, 414, 'uri_too_long', 'The request target is too long.');
   });
 });
 
 describe('slow heads', () => {
   it('are answered 408 when their deadline is over, however they drip', async () => {
-    const client = await RawClient.open(gateway);
+    const client = await RawClient.open(rig.gateway);
     client.send(`POST ${CHAT} HTTP/1.1\r\nhost: a\r\n`);
     const drip = setInterval(() => client.send('x-a: b\r\n'), 100);
     try {
@@ -189,8 +174,8 @@ describe('slow heads', () => {
 
 describe('paths', () => {
   const at = async (target: string): Promise<RawAnswer> => {
-    const client = await RawClient.open(gateway);
-    client.send(head(gateway, [LENGTH, 'connection: close'], `POST ${target} HTTP/1.1`) + BODY);
+    const client = await RawClient.open(rig.gateway);
+    client.send(head(rig.gateway, [LENGTH, 'connection: close'], `POST ${target} HTTP/1.1`) + BODY);
     return client.closed();
   };
   const tricks: [string, number, string][] = [
@@ -216,21 +201,21 @@ describe('paths', () => {
   it.each(tricks)('%s reaches no provider and no metrics (%i %s)', async (target, status, code) => {
     const answer = await at(target);
     expect({ status: answer.status, code: errorOf(answer.body).code }).toEqual({ status, code });
-    expect(mock.requests).toEqual([]);
+    expect(rig.mock.requests).toEqual([]);
     expect(answer.text).not.toContain('portcullis_requests_total');
   });
 
   it.each([['/v1/ch%61t/completions'], ['/v1/./chat/completions'], [`${CHAT}?x=1`]])(
     'normalises %s once, so key and guards apply to it',
     async (target) => {
-      const client = await RawClient.open(gateway);
+      const client = await RawClient.open(rig.gateway);
       client.send(
         `POST ${target} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\nconnection: close\r\n${LENGTH}\r\n\r\n${BODY}`,
       );
       expect((await client.closed()).status).toBe(401);
-      expect(mock.requests).toEqual([]);
+      expect(rig.mock.requests).toEqual([]);
       expect((await at(target)).status).toBe(200);
-      expect(mock.last.path).toBe(CHAT);
+      expect(rig.mock.last.path).toBe(CHAT);
     },
   );
 });

@@ -14,6 +14,7 @@ class Quiet implements ControlStream {
   push(text: string): void {
     this.safeEnd += text.length;
   }
+  flush(): void {}
   end(): void {}
   takeHits(): [] {
     return [];
@@ -26,7 +27,7 @@ class Dead extends Quiet {
   }
 }
 
-const tokens = (open: () => ControlStream): ControlTokens => ({ open, findRoles: () => [] });
+const tokens = (open: () => ControlStream): ControlTokens => ({ open, openEscaped: open, findRoles: () => [] });
 
 const deadScanner: Scanner = {
   name: 'injection.rules',

@@ -1,20 +1,10 @@
 /** What the provider receives: canaries in the right places, every other byte as sent, no header that is not its own. */
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startGateway, type TestGateway } from '../../helpers/gateway.ts';
-import { completion, contentEvents, MockUpstream, rawChunk } from '../../helpers/mockUpstream.ts';
+import { describe, expect, it } from 'vitest';
+import { completion, contentEvents, rawChunk } from '../../helpers/mockUpstream.ts';
+import { useGateway } from '../../helpers/rig.ts';
 import { ask, chatBody, chunks, head, RawClient } from './support.ts';
 
-let mock: MockUpstream;
-let gateway: TestGateway;
-beforeAll(async () => {
-  mock = await MockUpstream.start();
-  gateway = await startGateway({ upstream: mock.url, upstreamKey: 'provider-key' });
-});
-afterAll(async () => {
-  await gateway.close();
-  await mock.close();
-});
-beforeEach(() => mock.clear());
+const rig = useGateway({ upstreamKey: 'provider-key' });
 
 const CANARY = /ref: [0-9a-f]{32}/g;
 const system = (content: unknown, role = 'system') => ({ role, content });
@@ -22,9 +12,9 @@ const HELLO = { role: 'user', content: 'Hello' };
 
 /** What was forwarded for these messages. */
 async function forwarded(messages: readonly object[], extra: object = {}): Promise<string> {
-  const answer = await ask(gateway, chatBody({ messages, ...extra }));
+  const answer = await ask(rig.gateway, chatBody({ messages, ...extra }));
   expect(answer.status).toBe(200);
-  return mock.last.text;
+  return rig.mock.last.text;
 }
 
 describe('canaries', () => {
@@ -68,9 +58,9 @@ describe('canaries', () => {
   it('are not planted twice', async () => {
     for (const content of ['You are a helper.', 'Answer politely and in full.\n'.repeat(100)]) {
       const once = await forwarded([system(content), HELLO]);
-      const again = await ask(gateway, once);
+      const again = await ask(rig.gateway, once);
       expect(again.status).toBe(200);
-      expect(mock.last.text).toBe(once);
+      expect(rig.mock.last.text).toBe(once);
     }
   });
 
@@ -82,9 +72,9 @@ describe('canaries', () => {
   it('keep escapes, spacing and every other byte of the literal', async () => {
     const body =
       '{ "messages" : [ {"content":"Caf\\u00e9 \\ud83d\\ude42\\/\\tx","role":"system"} , {"role":"user","content":"Hello"} ] , "model":"m" }';
-    await ask(gateway, body);
-    expect(mock.last.text.replace(/\\nref: [0-9a-f]{32}/, '')).toBe(body);
-    expect(mock.last.text).not.toBe(body);
+    await ask(rig.gateway, body);
+    expect(rig.mock.last.text.replace(/\\nref: [0-9a-f]{32}/, '')).toBe(body);
+    expect(rig.mock.last.text).not.toBe(body);
   });
 });
 
@@ -92,8 +82,8 @@ describe('the body', () => {
   it('keeps every field nobody here knows', async () => {
     const body =
       '{"model":"m","messages":[{"role":"user","content":"Hello","cache_control":{"type":"ephemeral"},"x":1}],"tools":[{"type":"function","function":{"name":"f","strict":true,"parameters":{"type":"object","properties":{"a":{"enum":["b",null,1e2]}}}}}],"tool_choice":{"type":"function","function":{"name":"f"}},"response_format":{"type":"json_schema","json_schema":{"name":"s","schema":{}}},"temperature":0.70,"top_p":1,"seed":9007199254740993,"logit_bias":{"50256":-100},"stop":["\\n"],"user":"u","x_vendor":{"deep":[[{"y":[]}]]},"parallel_tool_calls":false,"stream":false,"store":null}';
-    await ask(gateway, body);
-    expect(mock.last.text).toBe(body);
+    await ask(rig.gateway, body);
+    expect(rig.mock.last.text).toBe(body);
   });
 
   it('names the default model where the request names none', async () => {
@@ -103,20 +93,19 @@ describe('the body', () => {
       [`{"model":null,${rest}`, `{"model":"mock-model",${rest}`],
       [`{"model":"other",${rest}`, `{"model":"other",${rest}`],
     ] as const) {
-      await ask(gateway, sent);
-      expect(mock.last.text).toBe(got);
+      await ask(rig.gateway, sent);
+      expect(rig.mock.last.text).toBe(got);
     }
   });
 
   it('names the first model of the list where none is configured', async () => {
-    const listed = await startGateway({ upstream: mock.url, upstreamModel: null });
+    const listed = await rig.start({ upstreamModel: null });
     try {
-      mock.models = ['first-model', 'second-model'];
+      rig.mock.models = ['first-model', 'second-model'];
       await ask(listed, { messages: [HELLO] });
-      expect((mock.last.json as { model: string }).model).toBe('first-model');
+      expect((rig.mock.last.json as { model: string }).model).toBe('first-model');
     } finally {
-      mock.models = ['mock-model'];
-      await listed.close();
+      rig.mock.models = ['mock-model'];
     }
   });
 
@@ -125,10 +114,10 @@ describe('the body', () => {
       '15',
       '1.50e1',
     );
-    mock.reply({ body });
-    expect((await ask(gateway, chatBody())).text).toBe(body);
-    mock.reply({ stream: { events: [...contentEvents(['Fine.']), rawChunk([], { x_vendor: { a: [1, null] } })] } });
-    const { text } = await ask(gateway, chatBody({ stream: true }));
+    rig.mock.reply({ body });
+    expect((await ask(rig.gateway, chatBody())).text).toBe(body);
+    rig.mock.reply({ stream: { events: [...contentEvents(['Fine.']), rawChunk([], { x_vendor: { a: [1, null] } })] } });
+    const { text } = await ask(rig.gateway, chatBody({ stream: true }));
     expect(chunks(text).at(-1)).toMatchObject({ x_vendor: { a: [1, null] } });
   });
 });
@@ -157,27 +146,27 @@ describe('headers', () => {
       'user-agent': 'client/1',
       'x-stainless-lang': 'js',
     };
-    await ask(gateway, chatBody(), { ...forbidden, ...allowed });
-    const { headers } = mock.last;
+    await ask(rig.gateway, chatBody(), { ...forbidden, ...allowed });
+    const { headers } = rig.mock.last;
     expect(headers).toMatchObject({ ...allowed, authorization: 'Bearer provider-key', 'accept-encoding': 'identity' });
     for (const [name, value] of Object.entries(forbidden)) {
       expect(headers[name]).toBe(undefined);
       expect(JSON.stringify(headers)).not.toContain(value === 'yes' || value === 'de' ? `"${value}"` : value);
     }
-    expect(JSON.stringify(headers)).not.toContain(gateway.key);
+    expect(JSON.stringify(headers)).not.toContain(rig.gateway.key);
   });
 
   it('named by Connection stay here even when they are on the list', async () => {
-    const client = await RawClient.open(gateway);
+    const client = await RawClient.open(rig.gateway);
     const body = JSON.stringify(chatBody());
     const lines = [
       'connection: close, openai-project',
       'openai-project: p',
       `content-length: ${Buffer.byteLength(body)}`,
     ];
-    client.send(head(gateway, lines) + body);
+    client.send(head(rig.gateway, lines) + body);
     expect((await client.closed()).status).toBe(200);
-    expect(mock.last.headers['openai-project']).toBe(undefined);
+    expect(rig.mock.last.headers['openai-project']).toBe(undefined);
   });
 
   it.each([[false], [true]])('of the provider reach the client only from the list (stream: %s)', async (stream) => {
@@ -206,11 +195,11 @@ describe('headers', () => {
       'x-request-id': 'provider-id',
       connection: 'keep-alive, content-language',
     };
-    mock.reply({
+    rig.mock.reply({
       headers,
       ...(stream ? { stream: { events: contentEvents(['Fine.']) } } : { json: completion('Fine.') }),
     });
-    const answer = await ask(gateway, chatBody({ stream }));
+    const answer = await ask(rig.gateway, chatBody({ stream }));
     for (const [name, value] of Object.entries(forbidden)) expect(answer.headers.get(name)).not.toBe(value);
     for (const [name, value] of Object.entries(allowed)) {
       expect(answer.headers.get(name)).toBe(name === 'content-language' ? null : value);

@@ -1,6 +1,5 @@
 /** Keys, canaries and texts are planted in every kind of traffic; no log line, metric, error or header repeats them. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { startGateway, type TestGateway } from '../../helpers/gateway.ts';
+import { expect, it } from 'vitest';
 import {
   answerWith,
   chunk,
@@ -8,11 +7,11 @@ import {
   contentEvents,
   leakWith,
   type MockHandler,
-  MockUpstream,
   type Reply,
   TROUBLE,
   toolCallEvents,
 } from '../../helpers/mockUpstream.ts';
+import { useGateway } from '../../helpers/rig.ts';
 import { CHAT, canaryOf, head, RawClient } from './support.ts';
 
 const MARK = {
@@ -30,28 +29,17 @@ const MARK = {
   path: 'markerpathsegment',
 } as const;
 
-let mock: MockUpstream;
-let gateway: TestGateway;
+const rig = useGateway({
+  upstreamKey: MARK.providerKey,
+  config: (config) => ({
+    ...config,
+    timeouts: { ...config.timeouts, upstreamHeaderMs: 200, upstreamIdleMs: 200, clientBodyMs: 200 },
+    limits: { ...config.limits, chatBodyBytesMax: 128 * 1024, textLeafBytesMax: 64 * 1024 },
+  }),
+});
 const canaries = new Set<string>();
 /** Everything that went out and was no answer of the provider: errors, and all headers. */
 const outside: { what: string; text: string }[] = [];
-
-beforeAll(async () => {
-  mock = await MockUpstream.start();
-  gateway = await startGateway({
-    upstream: mock.url,
-    upstreamKey: MARK.providerKey,
-    config: (config) => ({
-      ...config,
-      timeouts: { ...config.timeouts, upstreamHeaderMs: 200, upstreamIdleMs: 200, clientBodyMs: 200 },
-      limits: { ...config.limits, chatBodyBytesMax: 128 * 1024, textLeafBytesMax: 64 * 1024 },
-    }),
-  });
-});
-afterAll(async () => {
-  await gateway.close();
-  await mock.close();
-});
 
 function body(extra: object = {}, prompt = 'Hello'): string {
   return JSON.stringify({
@@ -80,17 +68,17 @@ async function call(
   path = CHAT,
   key?: string,
 ): Promise<void> {
-  mock.clear();
-  if (typeof reply === 'function') mock.next(reply);
-  else if (reply !== undefined) mock.reply(reply);
-  const response = await fetch(gateway.url + path, {
+  rig.mock.clear();
+  if (typeof reply === 'function') rig.mock.next(reply);
+  else if (reply !== undefined) rig.mock.reply(reply);
+  const response = await fetch(rig.gateway.url + path, {
     method: 'POST',
-    headers: { authorization: `Bearer ${key ?? gateway.key}`, 'content-type': 'application/json', ...HEADERS },
+    headers: { authorization: `Bearer ${key ?? rig.gateway.key}`, 'content-type': 'application/json', ...HEADERS },
     body: typeof text === 'string' ? text : new Uint8Array(text),
     signal: AbortSignal.timeout(5_000),
   });
   const answer = await response.text();
-  for (const request of mock.requests) if (request.systemText !== '') canaries.add(canaryOf(request.systemText));
+  for (const request of rig.mock.requests) if (request.systemText !== '') canaries.add(canaryOf(request.systemText));
   const headers = [...response.headers].map((entry) => entry.join(': ')).join('\n');
   outside.push({ what: `${what}: headers`, text: headers });
   const { error } = /^\{/.test(answer) ? (JSON.parse(answer) as { error?: unknown }) : { error: undefined };
@@ -185,18 +173,18 @@ it('nothing planted comes out of any kind of traffic', async () => {
     await call(`${path} wrong`, JSON.stringify({ prompt: { [MARK.prompt]: MARK.prompt } }), undefined, path);
     await call(`${path} unknown key`, JSON.stringify({ prompt: MARK.prompt }), undefined, path, MARK.otherKey);
   }
-  const raw = await RawClient.open(gateway);
-  raw.send(`${head(gateway, ['content-length: 5', 'content-length: 6', `x-note: ${MARK.header}`])}${MARK.prompt}`);
+  const raw = await RawClient.open(rig.gateway);
+  raw.send(`${head(rig.gateway, ['content-length: 5', 'content-length: 6', `x-note: ${MARK.header}`])}${MARK.prompt}`);
   outside.push({ what: 'bad framing', text: (await raw.closed()).text });
 
   expect(canaries.size).toBeGreaterThan(0);
   const everywhere = [
-    { what: 'log', text: gateway.logs() },
-    { what: 'metrics', text: await gateway.metrics() },
+    { what: 'log', text: rig.gateway.logs() },
+    { what: 'metrics', text: await rig.gateway.metrics() },
   ];
   expect(everywhere.map(({ text }) => text.length > 1_000)).toEqual([true, true]);
   const secrets = {
-    clientKey: gateway.key,
+    clientKey: rig.gateway.key,
     ...MARK,
     ...Object.fromEntries([...canaries].map((value, i) => [`canary ${i}`, value])),
   };
@@ -209,7 +197,7 @@ it('nothing planted comes out of any kind of traffic', async () => {
 }, 30_000);
 
 it('the log holds one line of listed fields per request and nothing else about it', async () => {
-  const lines = gateway
+  const lines = rig.gateway
     .logs()
     .split('\n')
     .filter((line) => line !== '')

@@ -1,8 +1,7 @@
 /** Event streams in every framing: what leaves is what came, in order, ended once, and never a piece of a leak. */
 import { readdirSync, readFileSync } from 'node:fs';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { within } from '../../helpers/deadline.ts';
-import { startGateway, type TestGateway } from '../../helpers/gateway.ts';
 import {
   chunk,
   contentEvents,
@@ -10,25 +9,15 @@ import {
   type Framing,
   frameEvents,
   interleave,
-  MockUpstream,
   pieces,
   type StreamReply,
   toolCallEvents,
   USAGE_CHUNK,
 } from '../../helpers/mockUpstream.ts';
+import { useGateway } from '../../helpers/rig.ts';
 import { ask, CHAT, canaryOf, chatBody, chunks, errorCode, expectNoneOf, payloads, said, WAIT_MS } from './support.ts';
 
-let mock: MockUpstream;
-let gateway: TestGateway;
-beforeAll(async () => {
-  mock = await MockUpstream.start();
-  gateway = await startGateway({ upstream: mock.url });
-});
-afterAll(async () => {
-  await gateway.close();
-  await mock.close();
-});
-beforeEach(() => mock.clear());
+const rig = useGateway();
 
 const STREAMED = chatBody({ stream: true });
 /** Hex words, lookalike letters, multi-byte characters and what SSE readers trip over. */
@@ -50,12 +39,12 @@ function expectWellFramed(text: string): void {
   expect(payloads(text).filter((data) => data === '[DONE]').length).toBe(1);
 }
 
-describe.each(FRAMINGS)('in framing %s', (framing) => {
+describe.each(FRAMINGS)('U1 U2 U3 in framing %s', (framing) => {
   it.each(WRITES)('benign text arrives identical in writes of %s bytes and ends once', async (bytesPerWrite) => {
     for (const done of [true, false]) {
       for (const afterDone of done ? [[], LATE] : [[]]) {
-        mock.reply({ stream: stream(framing, bytesPerWrite, { done, afterDone }) });
-        const { text } = await ask(gateway, STREAMED);
+        rig.mock.reply({ stream: stream(framing, bytesPerWrite, { done, afterDone }) });
+        const { text } = await ask(rig.gateway, STREAMED);
         expectWellFramed(text);
         expect(
           payloads(text)
@@ -69,12 +58,12 @@ describe.each(FRAMINGS)('in framing %s', (framing) => {
 
   it.each(WRITES)('a leak is stopped before any part of it is out in writes of %s bytes', async (bytesPerWrite) => {
     for (const before of ['', 'Well, here is what I was told 你好: ']) {
-      mock.next((request) => {
+      rig.mock.next((request) => {
         const leak = `${before}${canaryOf(request.systemText)} and more`;
         return { stream: stream(framing, bytesPerWrite, { events: contentEvents(pieces(leak, 3)), afterDone: LATE }) };
       });
-      const answer = await ask(gateway, STREAMED);
-      expectNoneOf(canaryOf(mock.last.systemText), answer.text);
+      const answer = await ask(rig.gateway, STREAMED);
+      expectNoneOf(canaryOf(rig.mock.last.systemText), answer.text);
       expect(errorCode(answer.text)).toBe('content_filter');
       if (answer.status === 400) continue;
       expect(answer.status).toBe(200);
@@ -86,13 +75,13 @@ describe.each(FRAMINGS)('in framing %s', (framing) => {
   });
 });
 
-describe('bytes', () => {
+describe('U2 bytes', () => {
   // What needs no re-framing: LF or CRLF, one or several data lines, no comment, no other field.
   it.each(['lf', 'no-space', 'multi-line', 'crlf'] as const)('leave as they came in framing %s', async (framing) => {
     for (const bytesPerWrite of WRITES) {
       const reply = stream(framing, bytesPerWrite);
-      mock.reply({ stream: reply });
-      const { text } = await ask(gateway, STREAMED);
+      rig.mock.reply({ stream: reply });
+      const { text } = await ask(rig.gateway, STREAMED);
       const sent = Buffer.concat(frameEvents(reply).slice(0, -1)).toString();
       expect(text).toBe(`${sent}data: [DONE]\n\n`);
     }
@@ -100,14 +89,14 @@ describe('bytes', () => {
 
   it('leave as events of one LF data line in every other framing', async () => {
     for (const framing of ['cr', 'comments', 'event-message', 'id-retry', 'bom'] as const) {
-      mock.reply({ stream: stream(framing, undefined) });
-      const { text } = await ask(gateway, STREAMED);
+      rig.mock.reply({ stream: stream(framing, undefined) });
+      const { text } = await ask(rig.gateway, STREAMED);
       expect(text).toBe(Buffer.concat(frameEvents({ events: EVENTS })).toString());
     }
   });
 });
 
-describe('recorded streams', () => {
+describe('U1 recorded streams', () => {
   const folder = new URL('../../fixtures/chat/', import.meta.url);
   const files = readdirSync(folder).filter((name) => name.endsWith('.sse'));
   const TAKING_TURNS = ['openrouter-reasoning.sse', 'openai-n2.sse'];
@@ -130,8 +119,8 @@ describe('recorded streams', () => {
     const late = direct.slice(upTo).filter((data) => data !== '[DONE]');
     const expected = [...direct.slice(0, upTo), ...late.slice(0, 1)];
     for (const size of [1, 64, bytes.length]) {
-      mock.next(raw(bytes, size));
-      const { text } = await ask(gateway, STREAMED);
+      rig.mock.next(raw(bytes, size));
+      const { text } = await ask(rig.gateway, STREAMED);
       expectWellFramed(text);
       const sent = expected.map((data) => `data: ${data}\n\n`).join('');
       for (const field of ['content', 'reasoning', 'reasoning_content', 'refusal']) {
@@ -143,12 +132,12 @@ describe('recorded streams', () => {
   });
 });
 
-describe('order', () => {
+describe('U12 order', () => {
   it('of two choices is kept, each text whole', async () => {
     const other = 'Fade a bad cab, dead beef 0123.';
     const events = interleave(contentEvents(pieces(TEXT, 2)), contentEvents(pieces(other, 3), 1));
-    mock.reply({ stream: { events } });
-    const { text } = await ask(gateway, STREAMED);
+    rig.mock.reply({ stream: { events } });
+    const { text } = await ask(rig.gateway, STREAMED);
     expect(payloads(text)).toEqual([...events, '[DONE]']);
   });
 
@@ -158,11 +147,11 @@ describe('order', () => {
       { id: 'call_b', name: 'look_up', arguments: '{"id":"abc123"}' },
     ];
     const events = toolCallEvents(calls);
-    mock.reply({ stream: { events, intervalMs: 20 } });
-    const response = await within(WAIT_MS, gateway.post(CHAT, STREAMED), 'the head of the answer');
+    rig.mock.reply({ stream: { events, intervalMs: 20 } });
+    const response = await within(WAIT_MS, rig.gateway.post(CHAT, STREAMED), 'the head of the answer');
     const arrivals = await timed(response);
     const first = arrivals.find(({ data }) => data.includes('tool_calls'));
-    expect(first?.at).toBeGreaterThanOrEqual(mock.last.sentAt[events.length - 1] ?? Number.POSITIVE_INFINITY);
+    expect(first?.at).toBeGreaterThanOrEqual(rig.mock.last.sentAt[events.length - 1] ?? Number.POSITIVE_INFINITY);
     expect(arrivals.map(({ data }) => data)).toEqual([...events, '[DONE]']);
   });
 
@@ -176,13 +165,13 @@ describe('order', () => {
       ...words.map((word) => chunk({ content: word })),
       ...(finish === null ? [] : [chunk({}, 0, finish)]),
     ];
-    mock.reply({ stream: { events, intervalMs: 30 } });
-    const response = await within(WAIT_MS, gateway.post(CHAT, STREAMED), 'the head of the answer');
+    rig.mock.reply({ stream: { events, intervalMs: 30 } });
+    const response = await within(WAIT_MS, rig.gateway.post(CHAT, STREAMED), 'the head of the answer');
     const arrivals = await timed(response);
     const text = arrivals.map(({ data }) => `data: ${data}\n\n`).join('');
     expect(said(text, 'reasoning_content')).toBe(reasoning);
     expect(said(text)).toBe(words.join(''));
-    const sent = mock.last.sentAt;
+    const sent = rig.mock.last.sentAt;
     const lead = events.length - words.length - (finish === null ? 0 : 1);
     words.forEach((word, index) => {
       const at = arrivals.find(({ data }) => data.includes(JSON.stringify(word).slice(1, -1)))?.at ?? Number.NaN;

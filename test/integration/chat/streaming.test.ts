@@ -1,19 +1,20 @@
 /** Streaming is streaming: deltas arrive as they are said, who leaves or stalls stops the provider, silence is filled. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { within } from '../../helpers/deadline.ts';
-import { startGateway, type TestGateway } from '../../helpers/gateway.ts';
-import { chunk, completion, contentEvents, MockUpstream, toolCallEvents } from '../../helpers/mockUpstream.ts';
+import { chunk, completion, contentEvents, toolCallEvents } from '../../helpers/mockUpstream.ts';
+import { useGateway } from '../../helpers/rig.ts';
 import {
   CHAT,
   chatBody,
   chunks,
   expectIdle,
-  expectServing,
   head,
   metric,
   pause,
   RawClient,
+  readStream,
   said,
+  servingAfterEach,
   until,
   WAIT_MS,
 } from './support.ts';
@@ -21,28 +22,14 @@ import {
 const CLIENT_WRITE_MS = 400;
 const KEEP_ALIVE_MS = 50;
 
-let mock: MockUpstream;
-let gateway: TestGateway;
-beforeAll(async () => {
-  mock = await MockUpstream.start();
-  gateway = await startGateway({
-    upstream: mock.url,
-    config: (config) => ({
-      ...config,
-      timeouts: { ...config.timeouts, clientWriteMs: CLIENT_WRITE_MS },
-      responses: { ...config.responses, keepAliveMs: KEEP_ALIVE_MS },
-    }),
-  });
+const rig = useGateway({
+  config: (config) => ({
+    ...config,
+    timeouts: { ...config.timeouts, clientWriteMs: CLIENT_WRITE_MS },
+    responses: { ...config.responses, keepAliveMs: KEEP_ALIVE_MS },
+  }),
 });
-afterAll(async () => {
-  await gateway.close();
-  await mock.close();
-});
-beforeEach(() => mock.clear());
-afterEach(async () => {
-  await expectIdle(gateway);
-  await expectServing(gateway, mock);
-});
+servingAfterEach(rig);
 
 const STREAMED = chatBody({ stream: true });
 const WORDS =
@@ -54,32 +41,23 @@ async function open(
   body: object,
   signal?: AbortSignal,
 ): Promise<{ response: Response; read: (onText?: (text: string) => void) => Promise<string> }> {
-  const request = fetch(gateway.url + CHAT, {
+  const request = fetch(rig.gateway.url + CHAT, {
     method: 'POST',
-    headers: { authorization: `Bearer ${gateway.key}`, 'content-type': 'application/json' },
+    headers: { authorization: `Bearer ${rig.gateway.key}`, 'content-type': 'application/json' },
     body: JSON.stringify(body),
     ...(signal && { signal }),
   });
   const response = await within(WAIT_MS, request, 'the head of the answer');
-  const read = async (onText: (text: string) => void = () => {}): Promise<string> => {
-    let text = '';
-    const decoder = new TextDecoder();
-    for await (const part of response.body as unknown as AsyncIterable<Uint8Array>) {
-      text += decoder.decode(part, { stream: true });
-      onText(text);
-    }
-    return text;
-  };
-  return { response, read };
+  return { response, read: (onText) => readStream(response, onText) };
 }
 
-it('hands on delta k before the provider sends delta k+3, holding next to nothing', async () => {
+it('U17 hands on delta k before the provider sends delta k+3, holding next to nothing', async () => {
   const words = WORDS.split(' ')
     // Providers' tokens carry the blank in front; behind a word it would be held with the word's last letter.
     .map((word, index) => (index === 0 ? word : ` ${word}`))
     .slice(0, 40);
   expect(words.length).toBe(40);
-  mock.reply({ stream: { events: contentEvents(words), intervalMs: 50 } });
+  rig.mock.reply({ stream: { events: contentEvents(words), intervalMs: 50 } });
   const arrived: number[] = [];
   const { read } = await open(STREAMED);
   await within(
@@ -95,88 +73,92 @@ it('hands on delta k before the provider sends delta k+3, holding next to nothin
   );
   expect(arrived.length).toBe(40);
   // The first event is the role.
-  const late = arrived.flatMap((at, k) => (at < (mock.last.sentAt[k + 4] ?? Number.POSITIVE_INFINITY) ? [] : [k]));
+  const late = arrived.flatMap((at, k) => (at < (rig.mock.last.sentAt[k + 4] ?? Number.POSITIVE_INFINITY) ? [] : [k]));
   expect(late).toEqual([]);
   const held =
-    (await metric(gateway, 'portcullis_held_chars_sum')) / (await metric(gateway, 'portcullis_held_chars_count'));
+    (await metric(rig.gateway, 'portcullis_held_chars_sum')) /
+    (await metric(rig.gateway, 'portcullis_held_chars_count'));
   expect(held).toBeLessThanOrEqual(2);
 }, 15_000);
 
-describe('a client that leaves', () => {
+describe('U10 a client that leaves', () => {
   const slow = { stream: { events: contentEvents(Array(200).fill('words ') as string[]), intervalMs: 50 } };
   /** Aborts once `when` resolves; the provider must see it within a second. */
   async function leave(body: object, when: () => Promise<void>): Promise<void> {
     const controller = new AbortController();
     const running = open(body, controller.signal).then(({ read }) => read());
     running.catch(() => 'aborted by the test');
-    await until('the request has reached the provider', () => mock.requests.length === 1);
+    await until('the request has reached the provider', () => rig.mock.requests.length === 1);
     await when();
-    const { last } = mock;
+    const { last } = rig.mock;
     expect(last.aborted).toBe(false);
-    expect(await metric(gateway, 'portcullis_in_flight_requests')).toBe(1);
+    expect(await metric(rig.gateway, 'portcullis_in_flight_requests')).toBe(1);
     const left = performance.now();
     controller.abort();
     await within(1_000, last.over, 'the provider sees that the client has left');
     expect(last.aborted).toBe(true);
     expect((last.abortedAt ?? Number.POSITIVE_INFINITY) - left).toBeLessThan(1_000);
     await expect(running).rejects.toThrow();
-    await expectIdle(gateway);
-    expect(await metric(gateway, 'portcullis_in_flight_requests')).toBe(0);
+    await expectIdle(rig.gateway);
+    expect(await metric(rig.gateway, 'portcullis_in_flight_requests')).toBe(0);
   }
 
   it('before the headers stops the provider', async () => {
-    mock.reply({ fault: 'never' });
+    rig.mock.reply({ fault: 'never' });
     await leave(STREAMED, () => pause(50));
   });
 
   it('between the headers and the first event stops the provider', async () => {
-    mock.reply({ fault: 'head-then-silence', headers: { 'content-type': 'text/event-stream' } });
+    rig.mock.reply({ fault: 'head-then-silence', headers: { 'content-type': 'text/event-stream' } });
     await leave(STREAMED, () => pause(50));
   });
 
   it('in the middle of a stream stops the provider', async () => {
-    mock.reply(slow);
-    await leave(STREAMED, () => until('five deltas were sent', () => mock.last.sentAt.length > 5));
+    rig.mock.reply(slow);
+    await leave(STREAMED, () => until('five deltas were sent', () => rig.mock.last.sentAt.length > 5));
   });
 
   it('while a tool call is held stops the provider', async () => {
     const events = toolCallEvents([
       { id: 'call_1', name: 'f', arguments: JSON.stringify({ text: 'x'.repeat(2_000) }) },
     ]);
-    mock.reply({ stream: { events, intervalMs: 20 } });
-    await leave(STREAMED, () => until('five deltas were sent', () => mock.last.sentAt.length > 5));
+    rig.mock.reply({ stream: { events, intervalMs: 20 } });
+    await leave(STREAMED, () => until('five deltas were sent', () => rig.mock.last.sentAt.length > 5));
   });
 
   it('before a whole answer stops the provider', async () => {
-    mock.reply({ fault: 'never' });
+    rig.mock.reply({ fault: 'never' });
     await leave(chatBody(), () => pause(50));
   });
 
   it('in the middle of a whole answer stops the provider', async () => {
-    mock.reply({ fault: 'head-then-silence' });
+    rig.mock.reply({ fault: 'head-then-silence' });
     await leave(chatBody(), () => pause(50));
   });
 
   it('before its own body is complete reaches no provider', async () => {
-    const client = await RawClient.open(gateway);
-    client.send(`${head(gateway, ['content-length: 1000'])}{"model":`);
-    await until('the request is in work', async () => (await metric(gateway, 'portcullis_in_flight_requests')) === 1);
+    const client = await RawClient.open(rig.gateway);
+    client.send(`${head(rig.gateway, ['content-length: 1000'])}{"model":`);
+    await until(
+      'the request is in work',
+      async () => (await metric(rig.gateway, 'portcullis_in_flight_requests')) === 1,
+    );
     client.close();
-    await expectIdle(gateway);
-    expect(mock.requests).toEqual([]);
+    await expectIdle(rig.gateway);
+    expect(rig.mock.requests).toEqual([]);
   });
 });
 
 describe('a client that does not read', () => {
   const request = (body: object) => {
     const text = JSON.stringify(body);
-    return head(gateway, [`content-length: ${Buffer.byteLength(text)}`]) + text;
+    return head(rig.gateway, [`content-length: ${Buffer.byteLength(text)}`]) + text;
   };
 
   it('stops the reading of the provider within a bound, then loses its connection', async () => {
     const event = chunk({ content: 'These are ordinary words. '.repeat(400) });
     let written = 0;
-    mock.next((_request, response) => {
+    rig.mock.next((_request, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       const more = (): void => {
         while (!response.destroyed && written < 200 * 1024 * 1024) {
@@ -191,17 +173,17 @@ describe('a client that does not read', () => {
       more();
       return undefined;
     });
-    const client = await RawClient.open(gateway);
+    const client = await RawClient.open(rig.gateway);
     client.socket.pause();
     const before = process.memoryUsage();
     client.send(request(STREAMED));
-    await until('the stream is open', async () => (await metric(gateway, 'portcullis_open_streams')) === 1);
+    await until('the stream is open', async () => (await metric(rig.gateway, 'portcullis_open_streams')) === 1);
     await pause(CLIENT_WRITE_MS / 2);
     // Both ends' kernel buffers, some megabytes on loopback, are all that may fill up.
     expect(written).toBeLessThan(24 * 1024 * 1024);
     expect(process.memoryUsage().external - before.external).toBeLessThan(24 * 1024 * 1024);
-    await within(2_000, mock.last.over, 'the provider is let go');
-    expect(mock.last.aborted).toBe(true);
+    await within(2_000, rig.mock.last.over, 'the provider is let go');
+    expect(rig.mock.last.aborted).toBe(true);
     client.close();
   });
 
@@ -213,12 +195,12 @@ describe('a client that does not read', () => {
       STREAMED,
     ],
   ])('loses its connection with %s half taken', async (_, reply, body) => {
-    mock.reply(reply);
-    const client = await RawClient.open(gateway);
+    rig.mock.reply(reply);
+    const client = await RawClient.open(rig.gateway);
     client.socket.pause();
     client.send(request(body));
-    await until('the answer is under way', () => mock.requests.length === 1);
-    await expectIdle(gateway);
+    await until('the answer is under way', () => rig.mock.requests.length === 1);
+    await expectIdle(rig.gateway);
     // Node looks twice before it calls a write stalled.
     await pause(CLIENT_WRITE_MS * 5);
     client.socket.resume();
@@ -228,8 +210,8 @@ describe('a client that does not read', () => {
   });
 
   it('keeps its connection as long as it takes something now and then', async () => {
-    mock.reply({ json: completion('Ordinary words. '.repeat(900_000)) });
-    const client = await RawClient.open(gateway);
+    rig.mock.reply({ json: completion('Ordinary words. '.repeat(900_000)) });
+    const client = await RawClient.open(rig.gateway);
     client.send(request(chatBody()));
     const turns = setInterval(
       () => (client.socket.isPaused() ? client.socket.resume() : client.socket.pause()),
@@ -248,7 +230,7 @@ describe('a client that does not read', () => {
 describe('silence is filled with comments', () => {
   it('while a tool call is held', async () => {
     const events = toolCallEvents([{ id: 'call_1', name: 'f', arguments: '{"text":"some longer argument text"}' }]);
-    mock.reply({ stream: { events, intervalMs: 40 } });
+    rig.mock.reply({ stream: { events, intervalMs: 40 } });
     const { read } = await open(STREAMED);
     const text = await within(WAIT_MS, read(), 'the end of the stream');
     const beforeCall = text.slice(0, text.indexOf('tool_calls'));
@@ -258,10 +240,10 @@ describe('silence is filled with comments', () => {
 
   it('while the provider says nothing, and not while it does', async () => {
     const events = contentEvents(['First 你好 ', 'then 你好 ', 'last 你好']);
-    mock.reply({ stream: { events, intervalMs: 300 } });
+    rig.mock.reply({ stream: { events, intervalMs: 300 } });
     const slow = await within(WAIT_MS, (await open(STREAMED)).read(), 'the end of the stream');
     expect(slow.match(/^: keep-alive$/gm)?.length).toBeGreaterThanOrEqual(4);
-    mock.reply({ stream: { events: contentEvents(Array(30).fill('word 你好 ') as string[]), intervalMs: 10 } });
+    rig.mock.reply({ stream: { events: contentEvents(Array(30).fill('word 你好 ') as string[]), intervalMs: 10 } });
     const busy = await within(WAIT_MS, (await open(STREAMED)).read(), 'the end of the stream');
     expect(busy).not.toContain('keep-alive');
   });

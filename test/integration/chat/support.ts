@@ -1,9 +1,12 @@
 /** What the chat tests share: requests as raw bytes, event streams as a client reads them, waits with a deadline. */
 import { connect, type Socket } from 'node:net';
-import { expect } from 'vitest';
-import { within } from '../../helpers/deadline.ts';
+import { afterEach, expect } from 'vitest';
+import { until as untilWithin, within } from '../../helpers/deadline.ts';
 import type { TestGateway } from '../../helpers/gateway.ts';
 import type { MockUpstream } from '../../helpers/mockUpstream.ts';
+import type { Rig } from '../../helpers/rig.ts';
+
+export { pause } from '../../helpers/deadline.ts';
 
 export const CHAT = '/v1/chat/completions';
 export const WAIT_MS = 5_000;
@@ -38,6 +41,17 @@ export async function ask(
   const response = await within(WAIT_MS, gateway.post(path, body, headers), 'the head of the answer');
   const text = await within(WAIT_MS, response.text(), 'the whole answer');
   return { status: response.status, headers: response.headers, text };
+}
+
+/** Reads an answer to its end; `onText` sees all that has arrived, after each part of it. */
+export async function readStream(response: Response, onText: (text: string) => void = () => {}): Promise<string> {
+  let text = '';
+  const decoder = new TextDecoder();
+  for await (const part of response.body as unknown as AsyncIterable<Uint8Array>) {
+    text += decoder.decode(part, { stream: true });
+    onText(text);
+  }
+  return text;
 }
 
 /** The payloads of an event stream, as every client reads them. */
@@ -119,6 +133,22 @@ export function expectErrorAnswer(
   expect([...answer.headers.keys()]).toEqual(expect.arrayContaining(ANSWER_HEADERS));
 }
 
+/** All headers of an answer that a guard has replaced by an error. */
+export function refusalHeaders({ headers, text }: Answer): Record<string, unknown> {
+  return {
+    'cache-control': 'no-store',
+    connection: 'keep-alive',
+    'content-length': String(text.length),
+    'content-type': 'application/json',
+    date: expect.any(String),
+    'keep-alive': expect.any(String),
+    'x-portcullis-action': 'block',
+    'x-portcullis-telemetry-id': headers.get('x-request-id'),
+    'x-request-id': expect.stringMatching(/^[0-9a-f-]{36}$/),
+    'x-should-retry': 'false',
+  };
+}
+
 /** Says that no four characters of the token in a row are in the text. */
 export function expectNoneOf(token: string, text: string): void {
   expect(token).toMatch(/^[0-9a-f]{32}$/);
@@ -143,17 +173,24 @@ export async function expectServing(gateway: TestGateway, mock: MockUpstream): P
   expect(answer.text).toContain('Hello from the mock.');
 }
 
-/** Polls until it is true. */
-export async function until(what: string, holds: () => boolean | Promise<boolean>, ms = WAIT_MS): Promise<void> {
-  const end = performance.now() + ms;
-  while (!(await holds())) {
-    if (performance.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
-    await pause(10);
-  }
+/** After each test of the caller, no gateway of its rig has a request in work. */
+export function idleAfterEach(rig: Pick<Rig, 'gateways'>): void {
+  afterEach(async () => {
+    for (const gateway of rig.gateways) await expectIdle(gateway);
+  });
 }
 
-export function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+/** The same, and the process goes on serving. */
+export function servingAfterEach(rig: Rig): void {
+  afterEach(async () => {
+    await expectIdle(rig.gateway);
+    await expectServing(rig.gateway, rig.mock);
+  });
+}
+
+/** Polls until it is true. */
+export function until(what: string, holds: () => boolean | Promise<boolean>, ms = WAIT_MS): Promise<void> {
+  return untilWithin(ms, what, holds);
 }
 
 /** The value of one series; 0 when it is absent. `labels` in the order of the metric's label names. */

@@ -2,9 +2,9 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { GatewayConfig } from '../../../config/schema.ts';
+import type { GatewayConfig, RouteConfig } from '../../../config/schema.ts';
 import { startGateway, type TestGateway } from '../../helpers/gateway.ts';
-import { answerWith, MockUpstream } from '../../helpers/mockUpstream.ts';
+import { answerWith, completion, MockUpstream } from '../../helpers/mockUpstream.ts';
 
 let first: MockUpstream;
 let second: MockUpstream;
@@ -124,6 +124,48 @@ describe('a refusal of the provider', () => {
     const text = await metrics();
     expect(text).toContain('portcullis_upstream_attempts_total{provider="default",outcome="refused"} 2');
     expect(text).toContain('portcullis_upstream_attempts_total{provider="other",outcome="ok"} 1');
+  });
+});
+
+describe('the model of a fallback', () => {
+  const FALLBACK = { provider: 'other', model: 'gpt-4' };
+  const started = (extra: Partial<RouteConfig> = {}) =>
+    start({
+      providers: { other: { kind: 'openai-compatible', url: second.url } },
+      routes: [{ provider: 'default', ...extra, fallback: [FALLBACK] }],
+      upstream: { fallbackStatuses: [429] },
+    });
+
+  it.each([
+    ['the path names another one', '/openai/deployments/depA/chat/completions', 'gpt-4', 'depA'],
+    ['the path names the same', '/openai/deployments/gpt-4/chat/completions', 'depA', 'gpt-4'],
+    ['the body names another one', '/v1/chat/completions', 'plain', 'plain'],
+    ['the body names the same', '/v1/chat/completions', 'gpt-4', 'gpt-4'],
+    ['the call names none', '/v1/chat/completions', undefined, 'mock-model'],
+  ])('is what it gets when %s', async (_when, path, model, atFirst) => {
+    const { post } = await started();
+    first.reply({ status: 429, json: {} });
+    const body = { ...chat('x'), model };
+    expect(await textOf(await post(path, body))).toBe('Hello from the second.');
+    expect([first.last.json, second.last.json]).toMatchObject([{ model: atFirst }, { model: 'gpt-4' }]);
+    expect(second.last.text.match(/"model"/g)).toHaveLength(1);
+  });
+});
+
+describe('what a provider says it used', () => {
+  it.each([1e308, 1e10, -5, 0.5])('is estimated when it cannot be true: %d', async (tokens) => {
+    const { post, metrics } = await start({});
+    for (let round = 0; round < 2; round += 1) {
+      first.reply({ json: { ...completion('Hello.'), usage: { prompt_tokens: tokens, completion_tokens: tokens } } });
+      await (await post('/v1/chat/completions', chat('plain'))).text();
+    }
+    const counts = [...(await metrics()).matchAll(/^portcullis_tokens_total\{([^}]*)\} (.*)$/gm)];
+    expect(counts).toHaveLength(2);
+    for (const [, labels, count] of counts) {
+      expect(labels).toContain('source="estimated"');
+      expect(Number(count)).toBeGreaterThan(0);
+      expect(Number(count)).toBeLessThan(1000);
+    }
   });
 });
 

@@ -1,57 +1,49 @@
 /** Bounds, breaks and backpressure of bodies that are relayed unread. */
 import { get } from 'node:http';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { within } from '../../helpers/deadline.ts';
 import { seeded } from '../../helpers/random.ts';
 import { errorOf, expectIdle, metric, RawClient, until, WAIT_MS } from '../chat/support.ts';
-import { bytes, json, limits, Provider, type RelayGateway, rawHead, startRelay } from './provider.ts';
+import { bytes, json, limits, rawHead, useRelay } from './provider.ts';
 
 const BYTES_MAX = 256 * 1024;
 const random = seeded('relayed bodies');
 const SPEECH = 'POST /v1/audio/speech';
 
-let provider: Provider;
-let gateway: RelayGateway;
-beforeAll(async () => {
-  provider = await Provider.start();
-  gateway = await startRelay(provider, limits({ relayBodyBytesMax: BYTES_MAX }, { clientBodyMs: 500 }));
-});
-afterAll(async () => {
-  await gateway.close();
-  await provider.close();
-});
-beforeEach(() => provider.clear());
+const rig = useRelay(limits({ relayBodyBytesMax: BYTES_MAX }, { clientBodyMs: 500 }));
 afterEach(async () => {
-  await expectIdle(gateway);
-  provider.clear();
-  const answer = await fetch(`${gateway.url}/v1/files`, { headers: { authorization: `Bearer ${gateway.open}` } });
+  await expectIdle(rig.gateway);
+  rig.mock.clear();
+  const answer = await fetch(`${rig.gateway.url}/v1/files`, {
+    headers: { authorization: `Bearer ${rig.gateway.open}` },
+  });
   expect(await answer.text()).toBe('{"ok":true}');
 });
 
 async function upload(lines: readonly string[], body: string | Buffer = '', start = SPEECH): Promise<RawClient> {
-  const client = await RawClient.open(gateway);
-  client.send(rawHead(gateway.open, start, lines));
+  const client = await RawClient.open(rig.gateway);
+  client.send(rawHead(rig.gateway.open, start, lines));
   if (body.length > 0) client.send(body);
   return client;
 }
 
 const chunked = (size: number) => `${size.toString(16)}\r\n${'a'.repeat(size)}\r\n`;
 const tooLarge = `The request body is larger than ${BYTES_MAX} bytes.`;
-const brokenAnswers = () => metric(gateway, 'portcullis_upstream_errors_total{code="upstream_error"}');
+const brokenAnswers = () => metric(rig.gateway, 'portcullis_upstream_errors_total{code="upstream_error"}');
 
 describe('a request body', () => {
   it('of exactly the bound passes, with a length and in chunks', async () => {
     const body = 'a'.repeat(BYTES_MAX);
     const counted = await upload([`content-length: ${BYTES_MAX}`, 'connection: close'], body);
     expect((await counted.closed()).status).toBe(200);
-    expect(provider.last.body.length).toBe(BYTES_MAX);
-    expect(provider.last.headers['content-length']).toBe(String(BYTES_MAX));
+    expect(rig.mock.last.body.length).toBe(BYTES_MAX);
+    expect(rig.mock.last.headers['content-length']).toBe(String(BYTES_MAX));
     const inChunks = await upload(['transfer-encoding: chunked', 'connection: close']);
     for (let sent = 0; sent < BYTES_MAX; sent += 65_536) inChunks.send(chunked(65_536));
     inChunks.send('0\r\n\r\n');
     expect((await inChunks.closed()).status).toBe(200);
-    expect(provider.last.body.length).toBe(BYTES_MAX);
-    expect([provider.last.headers['content-length'], provider.last.headers['transfer-encoding']]).toEqual([
+    expect(rig.mock.last.body.length).toBe(BYTES_MAX);
+    expect([rig.mock.last.headers['content-length'], rig.mock.last.headers['transfer-encoding']]).toEqual([
       undefined,
       'chunked',
     ]);
@@ -66,7 +58,7 @@ describe('a request body', () => {
       { message: tooLarge, type: 'invalid_request_error', param: null, code: 'request_too_large' },
     ]);
     expect((await client.closed()).end).toBe('closed');
-    expect(provider.seen).toEqual([]);
+    expect(rig.mock.seen).toEqual([]);
   });
 
   it('that grows beyond it in chunks is 413 while the client sends, and the provider is let go', async () => {
@@ -76,15 +68,15 @@ describe('a request body', () => {
     expect([answer.status, errorOf(answer.body).code]).toEqual([413, 'request_too_large']);
     client.send('0\r\n\r\n');
     expect((await client.closed()).end).toBe('closed');
-    await until('the provider loses its request', () => provider.last.broken, 1_000);
-    expect(provider.last.body.length).toBeLessThanOrEqual(BYTES_MAX);
+    await until('the provider loses its request', () => rig.mock.last.broken, 1_000);
+    expect(rig.mock.last.body.length).toBeLessThanOrEqual(BYTES_MAX);
   });
 
   it('that never comes to its end is 408, and the provider is let go', async () => {
     const client = await upload(['content-length: 1000'], 'a'.repeat(10));
     const answer = await client.whole();
     expect([answer.status, errorOf(answer.body).code]).toEqual([408, 'body_timeout']);
-    await until('the provider loses its request', () => provider.last.broken, 1_000);
+    await until('the provider loses its request', () => rig.mock.last.broken, 1_000);
     client.close();
   });
 
@@ -92,34 +84,34 @@ describe('a request body', () => {
     const client = await upload([`content-encoding: ${coding}`, 'content-length: 2', 'connection: close'], '{}');
     const answer = await client.closed();
     expect([answer.status, errorOf(answer.body).code]).toEqual([415, 'unsupported_media_type']);
-    expect(provider.seen).toEqual([]);
+    expect(rig.mock.seen).toEqual([]);
   });
 
   it('of a GET is refused, and what follows is not taken for a request', async () => {
-    const inner = rawHead(gateway.open, 'GET /v1/files/smuggled');
+    const inner = rawHead(rig.gateway.open, 'GET /v1/files/smuggled');
     const client = await upload([`content-length: ${inner.length}`], inner, 'GET /v1/files');
     const answer = await client.closed();
     expect([answer.status, answer.text.match(/HTTP\/1\.1 \d+/g)]).toEqual([400, ['HTTP/1.1 400']]);
-    expect(provider.seen).toEqual([]);
+    expect(rig.mock.seen).toEqual([]);
   });
 
   it('goes on as it comes, before its end is here', async () => {
     const client = await upload(['transfer-encoding: chunked', 'connection: close'], chunked(10));
-    await until('the first chunk arrives', () => provider.seen[0]?.body.length === 10);
+    await until('the first chunk arrives', () => rig.mock.seen[0]?.body.length === 10);
     client.send(`${chunked(5)}0\r\n\r\n`);
     expect((await client.closed()).status).toBe(200);
-    expect(provider.last.body.toString()).toBe('a'.repeat(15));
+    expect(rig.mock.last.body.toString()).toBe('a'.repeat(15));
   });
 
   it('whose client leaves ends the request at the provider', async () => {
     const client = await upload(['transfer-encoding: chunked'], chunked(10));
-    await until('the first chunk arrives', () => provider.seen[0]?.body.length === 10);
+    await until('the first chunk arrives', () => rig.mock.seen[0]?.body.length === 10);
     client.close();
-    await until('the provider loses its request', () => provider.last.broken, 1_000);
+    await until('the provider loses its request', () => rig.mock.last.broken, 1_000);
   });
 
   it('that the provider refuses early gets that answer', async () => {
-    provider.early = json({ error: { message: 'Too long.' } }, 413);
+    rig.mock.early = json({ error: { message: 'Too long.' } }, 413);
     const client = await upload(['transfer-encoding: chunked'], chunked(10));
     await until('the answer', () => client.text.includes('Too long.'));
     client.send('0\r\n\r\n');
@@ -131,35 +123,31 @@ describe('a request body', () => {
 describe('a provider that does not read', () => {
   it('stops the client, whose time ends', async () => {
     const large = 512 * 1024 * 1024;
-    const roomy = await startRelay(provider, limits({ relayBodyBytesMax: large }, { clientBodyMs: 1_000 }));
-    try {
-      let read = (): void => {};
-      provider.early = (_response, _seen, request) => {
-        read = () => request.resume();
-      };
-      const client = await RawClient.open(roomy);
-      client.send(rawHead(roomy.open, SPEECH, [`content-length: ${large}`]));
-      const block = Buffer.alloc(1024 * 1024);
-      let taken = 0;
-      const fill = (): void => {
-        client.socket.write(block, (error) => {
-          if (error || client.text !== '') return;
-          taken += 1;
-          fill();
-        });
-      };
-      fill();
-      await until('the refusal', () => client.text !== '');
-      expect(client.answer().status).toBe(408);
-      // Socket buffers on the way hold a few MB; the body is 512.
-      expect(taken).toBeLessThan(64);
-      read();
-      await until('the provider is let go', () => provider.last.broken, 1_000);
-      client.close();
-      await expectIdle(roomy);
-    } finally {
-      await roomy.close();
-    }
+    const roomy = await rig.start(limits({ relayBodyBytesMax: large }, { clientBodyMs: 1_000 }));
+    let read = (): void => {};
+    rig.mock.early = (_response, _seen, request) => {
+      read = () => request.resume();
+    };
+    const client = await RawClient.open(roomy);
+    client.send(rawHead(roomy.open, SPEECH, [`content-length: ${large}`]));
+    const block = Buffer.alloc(1024 * 1024);
+    let taken = 0;
+    const fill = (): void => {
+      client.socket.write(block, (error) => {
+        if (error || client.text !== '') return;
+        taken += 1;
+        fill();
+      });
+    };
+    fill();
+    await until('the refusal', () => client.text !== '');
+    expect(client.answer().status).toBe(408);
+    // Socket buffers on the way hold a few MB; the body is 512.
+    expect(taken).toBeLessThan(64);
+    read();
+    await until('the provider is let go', () => rig.mock.last.broken, 1_000);
+    client.close();
+    await expectIdle(roomy);
   });
 });
 
@@ -167,13 +155,13 @@ describe('an answer', () => {
   const ask = async (): Promise<Response> =>
     within(
       WAIT_MS,
-      fetch(`${gateway.url}/v1/files/x/content`, { headers: { authorization: `Bearer ${gateway.open}` } }),
+      fetch(`${rig.gateway.url}/v1/files/x/content`, { headers: { authorization: `Bearer ${rig.gateway.open}` } }),
       'the head of the answer',
     );
 
   it('arrives byte for byte however it is cut', async () => {
     const body = Buffer.from(Array.from({ length: 20_000 }, () => random.int(256)));
-    provider.answer = (response) => {
+    rig.mock.answer = (response) => {
       response.writeHead(200, { 'content-type': 'application/octet-stream' });
       for (let at = 0; at < body.length; ) {
         const end = at + 1 + random.int(3000);
@@ -188,25 +176,25 @@ describe('an answer', () => {
   });
 
   it('of exactly the bound passes, one announced longer is 502', async () => {
-    provider.answer = bytes(Buffer.alloc(BYTES_MAX), 'audio/mpeg');
+    rig.mock.answer = bytes(Buffer.alloc(BYTES_MAX), 'audio/mpeg');
     expect((await (await ask()).arrayBuffer()).byteLength).toBe(BYTES_MAX);
-    provider.answer = bytes(Buffer.alloc(BYTES_MAX + 1), 'audio/mpeg');
+    rig.mock.answer = bytes(Buffer.alloc(BYTES_MAX + 1), 'audio/mpeg');
     const refused = await ask();
     expect([refused.status, errorOf(await refused.text()).code]).toEqual([502, 'bad_upstream']);
   });
 
   it('that grows beyond the bound breaks off, is logged and counted', async () => {
-    const before = await metric(gateway, 'portcullis_upstream_errors_total{code="bad_upstream"}');
-    provider.answer = (response) => {
+    const before = await metric(rig.gateway, 'portcullis_upstream_errors_total{code="bad_upstream"}');
+    rig.mock.answer = (response) => {
       response.writeHead(200, { 'content-type': 'audio/mpeg' });
       for (let i = 0; i <= BYTES_MAX; i += 65_536) response.write(Buffer.alloc(65_536));
       response.end();
     };
     const response = await ask();
     await expect(within(WAIT_MS, response.arrayBuffer(), 'the break')).rejects.toThrow();
-    await expectIdle(gateway);
-    expect((await metric(gateway, 'portcullis_upstream_errors_total{code="bad_upstream"}')) - before).toBe(1);
-    expect(gateway.logs()).toContain('"relay_broken_off"');
+    await expectIdle(rig.gateway);
+    expect((await metric(rig.gateway, 'portcullis_upstream_errors_total{code="bad_upstream"}')) - before).toBe(1);
+    expect(rig.gateway.logs()).toContain('"relay_broken_off"');
   });
 
   it.each([
@@ -214,7 +202,7 @@ describe('an answer', () => {
     ['in chunks', {}],
   ])('%s that the provider breaks off is never ended as if it were whole', async (_, headers) => {
     const before = await brokenAnswers();
-    provider.answer = (response) => {
+    rig.mock.answer = (response) => {
       response.writeHead(200, { 'content-type': 'audio/mpeg', ...headers });
       response.write('half');
       setTimeout(() => response.destroy(), 20);
@@ -226,56 +214,52 @@ describe('an answer', () => {
       true,
       false,
     ]);
-    await expectIdle(gateway);
+    await expectIdle(rig.gateway);
     expect((await brokenAnswers()) - before).toBe(1);
   });
 
   it('that never begins is 502 when the provider resets', async () => {
-    provider.answer = (response) => response.destroy();
+    rig.mock.answer = (response) => response.destroy();
     const response = await ask();
     expect([response.status, errorOf(await response.text()).code]).toEqual([502, 'upstream_unreachable']);
   });
 
   it('whose client leaves is let go at the provider', async () => {
-    provider.answer = (response) => {
+    rig.mock.answer = (response) => {
       response.writeHead(200, { 'content-type': 'audio/mpeg' });
       response.write('half');
     };
     const client = await upload([], '', 'GET /v1/files/x/content');
     await until('the first bytes', () => client.text.includes('half'));
     client.close();
-    await until('the provider loses its answer', () => provider.last.broken, 1_000);
+    await until('the provider loses its answer', () => rig.mock.last.broken, 1_000);
   });
 });
 
 describe('a client that does not read', () => {
   it('stops the provider, and is let go after its deadline', async () => {
-    const slow = await startRelay(provider, limits({ relayBodyBytesMax: 2 ** 30 }, { clientWriteMs: 300 }));
-    try {
-      let written = 0;
-      provider.answer = (response) => {
-        response.writeHead(200, { 'content-type': 'audio/mpeg' });
-        const block = Buffer.alloc(1024 * 1024);
-        const fill = (): void => {
-          while (written < 500 && !response.destroyed) {
-            written += 1;
-            if (!response.write(block)) {
-              response.once('drain', fill);
-              return;
-            }
+    const slow = await rig.start(limits({ relayBodyBytesMax: 2 ** 30 }, { clientWriteMs: 300 }));
+    let written = 0;
+    rig.mock.answer = (response) => {
+      response.writeHead(200, { 'content-type': 'audio/mpeg' });
+      const block = Buffer.alloc(1024 * 1024);
+      const fill = (): void => {
+        while (written < 500 && !response.destroyed) {
+          written += 1;
+          if (!response.write(block)) {
+            response.once('drain', fill);
+            return;
           }
-        };
-        fill();
+        }
       };
-      const asked = get(`${slow.url}/v1/files/x/content`, { headers: { authorization: `Bearer ${slow.open}` } });
-      asked.on('response', (response) => response.pause()).on('error', () => {});
-      await until('the provider is let go', () => provider.seen[0]?.broken === true);
-      // Socket buffers on the way hold a few MB; the answer is 500.
-      expect(written).toBeLessThan(64);
-      asked.destroy();
-      await expectIdle(slow);
-    } finally {
-      await slow.close();
-    }
+      fill();
+    };
+    const asked = get(`${slow.url}/v1/files/x/content`, { headers: { authorization: `Bearer ${slow.open}` } });
+    asked.on('response', (response) => response.pause()).on('error', () => {});
+    await until('the provider is let go', () => rig.mock.seen[0]?.broken === true);
+    // Socket buffers on the way hold a few MB; the answer is 500.
+    expect(written).toBeLessThan(64);
+    asked.destroy();
+    await expectIdle(slow);
   });
 });

@@ -5,6 +5,8 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { GatewayConfig, Policy } from '../../../config/schema.ts';
 import { startGateway, type TestGateway } from '../../helpers/gateway.ts';
+import { type Rig, useRig } from '../../helpers/rig.ts';
+import { RawClient } from '../chat/support.ts';
 
 export const PROVIDER_KEY = 'provider-key';
 const LISTED = ['audio', 'images', 'files', 'batches', 'realtime', 'uploads'];
@@ -120,6 +122,8 @@ export function accept(socket: Duplex, { headers }: Seen, lines: readonly string
   socket.write([...head, `sec-websocket-accept: ${digest}`, ...lines, '', ''].join('\r\n'));
 }
 
+type Change = (config: GatewayConfig) => GatewayConfig;
+
 export interface RelayGateway extends TestGateway {
   /** A key whose tenant's policy lists the endpoints. */
   readonly open: string;
@@ -127,10 +131,7 @@ export interface RelayGateway extends TestGateway {
   readonly closed: string;
 }
 
-export async function startRelay(
-  provider: Provider,
-  change: (config: GatewayConfig) => GatewayConfig = (same) => same,
-): Promise<RelayGateway> {
+export async function startRelay(provider: Provider, change: Change = (same) => same): Promise<RelayGateway> {
   const gateway = await startGateway({
     upstream: provider.url,
     upstreamKey: PROVIDER_KEY,
@@ -150,6 +151,11 @@ export async function startRelay(
   });
 }
 
+/** A provider and a gateway in front of it for the tests of a file. */
+export function useRelay(change: Change = (same) => same): Rig<Provider, RelayGateway, Change> {
+  return useRig({ provider: () => Provider.start(), gateway: startRelay }, change);
+}
+
 export function limits(change: Partial<GatewayConfig['limits']>, timeouts: Partial<GatewayConfig['timeouts']> = {}) {
   return (config: GatewayConfig): GatewayConfig => ({
     ...config,
@@ -161,4 +167,24 @@ export function limits(change: Partial<GatewayConfig['limits']>, timeouts: Parti
 /** The head of a request with a key, as it stands on the wire. */
 export function rawHead(key: string, start: string, lines: readonly string[] = []): string {
   return `${[`${start} HTTP/1.1`, 'host: gateway.test', `authorization: Bearer ${key}`, ...lines].join('\r\n')}\r\n\r\n`;
+}
+
+export const WEBSOCKET_KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
+export const HANDSHAKE = ['connection: Upgrade', 'upgrade: websocket', 'sec-websocket-version: 13'];
+
+/** The head of a handshake; `null` sends no key in a header. */
+export function handshake(
+  key: string | null,
+  lines: readonly string[] = [],
+  target = '/v1/realtime?model=voice',
+): string {
+  const own = [...HANDSHAKE, `sec-websocket-key: ${WEBSOCKET_KEY}`, ...(key === null ? [] : [`api-key: ${key}`])];
+  return `${[`GET ${target} HTTP/1.1`, 'host: gateway.test', ...own, ...lines].join('\r\n')}\r\n\r\n`;
+}
+
+/** A connection on which these bytes were sent. */
+export async function openWith(gateway: TestGateway, bytes: string): Promise<RawClient> {
+  const client = await RawClient.open(gateway);
+  client.send(bytes);
+  return client;
 }

@@ -1,83 +1,73 @@
 /** The openai package against endpoints that are relayed unread. */
 import OpenAI, { NotFoundError, toFile } from 'openai';
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { within } from '../../helpers/deadline.ts';
 import { WAIT_MS } from '../chat/support.ts';
-import { bytes, json, PROVIDER_KEY, Provider, type RelayGateway, startRelay } from './provider.ts';
+import { bytes, json, PROVIDER_KEY, useRelay } from './provider.ts';
 
-let provider: Provider;
-let gateway: RelayGateway;
-beforeAll(async () => {
-  provider = await Provider.start();
-  gateway = await startRelay(provider);
-});
-afterAll(async () => {
-  await gateway.close();
-  await provider.close();
-});
-beforeEach(() => provider.clear());
+const rig = useRelay();
 
 /** Every byte value, and what is no UTF-8. */
 const BINARY = Buffer.from(Array.from({ length: 4096 }, (_, i) => (i * 7) % 256));
 
-const client = (key = gateway.open) => new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: key, maxRetries: 0 });
+const client = (key = rig.gateway.open) => new OpenAI({ baseURL: `${rig.gateway.url}/v1`, apiKey: key, maxRetries: 0 });
 const soon = <T>(promise: PromiseLike<T>) => within(WAIT_MS, promise, 'an answer');
 
 function expectSent(method: string, path: string): void {
-  const { last } = provider;
+  const { last } = rig.mock;
   expect([last.method, last.url, last.headers.authorization]).toEqual([method, path, `Bearer ${PROVIDER_KEY}`]);
-  expect(provider.everything).not.toContain(gateway.open);
+  expect(rig.mock.everything).not.toContain(rig.gateway.open);
 }
 
 it('speech comes back byte for byte', async () => {
-  provider.answer = bytes(BINARY, 'audio/mpeg');
+  rig.mock.answer = bytes(BINARY, 'audio/mpeg');
   const speech = await soon(client().audio.speech.create({ model: 'tts', voice: 'alloy', input: 'Hello' }));
   expect(speech.headers.get('content-type')).toBe('audio/mpeg');
   expect(speech.headers.get('content-length')).toBe(String(BINARY.length));
   expect(Buffer.from(await soon(speech.arrayBuffer())).equals(BINARY)).toBe(true);
-  expect(JSON.parse(provider.last.body.toString())).toEqual({ model: 'tts', voice: 'alloy', input: 'Hello' });
+  expect(JSON.parse(rig.mock.last.body.toString())).toEqual({ model: 'tts', voice: 'alloy', input: 'Hello' });
   expectSent('POST', '/v1/audio/speech');
 });
 
 it('a transcription uploads its file with the boundary it was given', async () => {
-  provider.answer = json({ text: 'Hello there.' });
+  rig.mock.answer = json({ text: 'Hello there.' });
   const file = await toFile(BINARY, 'a.wav', { type: 'audio/wav' });
   expect((await soon(client().audio.transcriptions.create({ model: 'whisper', file }))).text).toBe('Hello there.');
-  const boundary = /^multipart\/form-data; ?boundary=(\S+)$/.exec(provider.last.headers['content-type'] ?? '')?.[1];
-  expect(provider.last.body.includes(`--${boundary}--`)).toBe(true);
-  expect(provider.last.body.includes(BINARY)).toBe(true);
+  const boundary = /^multipart\/form-data; ?boundary=(\S+)$/.exec(rig.mock.last.headers['content-type'] ?? '')?.[1];
+  expect(rig.mock.last.body.includes(`--${boundary}--`)).toBe(true);
+  expect(rig.mock.last.body.includes(BINARY)).toBe(true);
   expectSent('POST', '/v1/audio/transcriptions');
 });
 
 it('files are created, listed, read and deleted', async () => {
   const file = { id: 'file-1', object: 'file', bytes: BINARY.length, filename: 'a.jsonl' };
-  provider.answer = json(file);
+  rig.mock.answer = json(file);
   const upload = await toFile(BINARY, 'a.jsonl');
   expect((await soon(client().files.create({ file: upload, purpose: 'batch' }))).id).toBe('file-1');
-  expect(provider.last.body.includes(BINARY)).toBe(true);
+  expect(rig.mock.last.body.includes(BINARY)).toBe(true);
   expectSent('POST', '/v1/files');
 
-  provider.answer = json({ object: 'list', data: [file], has_more: false });
+  rig.mock.answer = json({ object: 'list', data: [file], has_more: false });
   expect((await soon(client().files.list({ limit: 3, purpose: 'batch' }))).data).toMatchObject([{ id: 'file-1' }]);
   expectSent('GET', '/v1/files?limit=3&purpose=batch');
 
-  provider.answer = bytes(BINARY, 'application/octet-stream');
+  rig.mock.answer = bytes(BINARY, 'application/octet-stream');
   const content = await soon(client().files.content('file-1'));
   expect(Buffer.from(await soon(content.arrayBuffer())).equals(BINARY)).toBe(true);
   expectSent('GET', '/v1/files/file-1/content');
 
-  provider.answer = json({ id: 'file-1', object: 'file', deleted: true });
+  rig.mock.answer = json({ id: 'file-1', object: 'file', deleted: true });
   expect((await soon(client().files.delete('file-1'))).deleted).toBe(true);
   expectSent('DELETE', '/v1/files/file-1');
 });
 
 it('images and batches answer JSON', async () => {
-  provider.answer = json({ created: 1, data: [{ b64_json: BINARY.toString('base64') }] });
+  rig.mock.answer = json({ created: 1, data: [{ b64_json: BINARY.toString('base64') }] });
   const images = await soon(client().images.generate({ model: 'image', prompt: 'A red house' }));
   expect(images.data?.[0]?.b64_json).toBe(BINARY.toString('base64'));
   expectSent('POST', '/v1/images/generations');
 
-  provider.answer = json({ id: 'batch-1', object: 'batch', status: 'validating' });
+  rig.mock.answer = json({ id: 'batch-1', object: 'batch', status: 'validating' });
   const asked = {
     input_file_id: 'file-1',
     endpoint: '/v1/chat/completions',
@@ -90,14 +80,14 @@ it('images and batches answer JSON', async () => {
 });
 
 it("a provider's refusal is the error that the package knows", async () => {
-  provider.answer = json({ error: { message: 'No such file.', type: 'invalid_request_error', code: 'gone' } }, 404);
+  rig.mock.answer = json({ error: { message: 'No such file.', type: 'invalid_request_error', code: 'gone' } }, 404);
   const error = await soon(client().files.retrieve('file-2')).catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(NotFoundError);
   expect((error as NotFoundError).code).toBe('gone');
 });
 
 it('what the policy does not list is NotFoundError, and nothing of it reaches the provider', async () => {
-  const closed = client(gateway.closed);
+  const closed = client(rig.gateway.closed);
   const calls: (() => PromiseLike<unknown>)[] = [
     () => closed.audio.speech.create({ model: 'tts', voice: 'alloy', input: 'Hello' }),
     () => closed.files.list(),
@@ -112,5 +102,5 @@ it('what the policy does not list is NotFoundError, and nothing of it reaches th
     expect(error).toBeInstanceOf(NotFoundError);
     expect((error as NotFoundError).code).toBe('endpoint_not_offered');
   }
-  expect(provider.seen).toEqual([]);
+  expect(rig.mock.seen).toEqual([]);
 });

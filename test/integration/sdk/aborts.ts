@@ -1,8 +1,8 @@
 /** Behaviours of calls that the application gives up: the provider stops working for nobody. */
 import { describe, expect, it } from 'vitest';
-import { within } from '../../helpers/deadline.ts';
+import { until, within } from '../../helpers/deadline.ts';
 import type { MockHandler } from '../../helpers/mockUpstream.ts';
-import { DEADLINE_MS, type Place, signal, TEXT, until } from './bench.ts';
+import { DEADLINE_MS, type Place, signal, TEXT } from './bench.ts';
 
 /** For everything to be let go after an abort. */
 const ABORT_MS = 1_000;

@@ -1,5 +1,6 @@
 /** Behaviours of good answers: what is said reaches the application whole and in time, and the prompt stays private. */
 import { describe, expect, it } from 'vitest';
+import { until } from '../../helpers/deadline.ts';
 import {
   canaryOf,
   DEADLINE_MS,
@@ -11,7 +12,6 @@ import {
   runsOf,
   SYSTEM,
   TEXT,
-  until,
 } from './bench.ts';
 import { titled } from './sdk.ts';
 

@@ -1,9 +1,10 @@
 /** One provider and one gateway for all SDKs of a file, and the answers and waits that their behaviours share. */
-import { afterAll, beforeAll, beforeEach } from 'vitest';
-import { within } from '../../helpers/deadline.ts';
-import { startGateway, type TestGateway } from '../../helpers/gateway.ts';
+import { beforeEach } from 'vitest';
+import { until, within } from '../../helpers/deadline.ts';
+import type { TestGateway } from '../../helpers/gateway.ts';
 import { type LeakForm, STREAMED_FORMS } from '../../helpers/leaks.ts';
-import { frameEvents, type MockHandler, MockUpstream, type RecordedRequest } from '../../helpers/mockUpstream.ts';
+import { frameEvents, type MockHandler, type MockUpstream, type RecordedRequest } from '../../helpers/mockUpstream.ts';
+import { type Rig, useGateway } from '../../helpers/rig.ts';
 import { FORMATS, type Format, type Said } from './formats.ts';
 import type { Ask, Outcome, Sdk } from './sdk.ts';
 
@@ -26,42 +27,30 @@ export const formOf = (name: string): LeakForm => STREAMED_FORMS.find((form) => 
 export const PLAIN = formOf('plain');
 
 export class Bench {
-  #mock: MockUpstream | null = null;
-  #gateway: TestGateway | null = null;
+  readonly #rig: Rig;
   #logged = 0;
 
   /** Starts both before the tests of the calling file and stops them after. */
   constructor() {
-    beforeAll(async () => {
-      this.#mock = await MockUpstream.start();
-      this.#gateway = await startGateway({
-        upstream: this.#mock.url,
-        // Tests let the provider fail many times in a row, and would then be refused without a try.
-        config: (config) => ({
-          ...config,
-          upstream: { ...config.upstream, breaker: NEVER_OPENS },
-          tenants: { ...config.tenants, [OTHER_TENANT]: { policy: 'default' } },
-        }),
-      });
-    });
-    afterAll(async () => {
-      await this.#gateway?.close();
-      await this.#mock?.close();
+    this.#rig = useGateway({
+      // Tests let the provider fail many times in a row, and would then be refused without a try.
+      config: (config) => ({
+        ...config,
+        upstream: { ...config.upstream, breaker: NEVER_OPENS },
+        tenants: { ...config.tenants, [OTHER_TENANT]: { policy: 'default' } },
+      }),
     });
     beforeEach(() => {
-      this.mock.clear();
       this.#logged = this.gateway.logs().length;
     });
   }
 
   get mock(): MockUpstream {
-    if (this.#mock === null) throw new Error('the bench has not started');
-    return this.#mock;
+    return this.#rig.mock;
   }
 
   get gateway(): TestGateway {
-    if (this.#gateway === null) throw new Error('the bench has not started');
-    return this.#gateway;
+    return this.#rig.gateway;
   }
 
   /** Returns once all requests have been answered and logged. */
@@ -225,12 +214,3 @@ export function everything({ shown, texts, toolText, toolInputs, refusal, failur
 
 /** Runs so long that random ids do not have them. */
 export const ID_SAFE_RUN = 8;
-
-/** Polls, since what is waited for happens in other connections. */
-export async function until(ms: number, what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const end = performance.now() + ms;
-  while (!(await holds())) {
-    if (performance.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}

@@ -2,6 +2,7 @@
 import OpenAI from 'openai';
 import { describe, expect, it } from 'vitest';
 import type { Policy } from '../../../config/schema.ts';
+import { until } from '../../helpers/deadline.ts';
 import { answerWith, completionEvents, embeddingOf } from '../../helpers/mockUpstream.ts';
 import {
   Bench,
@@ -16,7 +17,6 @@ import {
   signal,
   TEXT,
   USER,
-  until,
 } from './bench.ts';
 import { OpenAI7 } from './openai7Client.ts';
 import { openaiFailure } from './openaiErrors.ts';

@@ -129,15 +129,15 @@ describe('a kept response', () => {
     expect(segments.map(({ text }) => text)).toEqual(['56789', 'abcdefghij', 'ABCDE']);
   });
 
-  it('has at most 16 canaries, the latest of its chain', async () => {
-    const tokens = Array.from({ length: 20 }, (_, n) => `token ${n}`);
+  it('has at most 48 canaries, the latest of its chain', async () => {
+    const tokens = Array.from({ length: 52 }, (_, n) => `token ${n}`);
     const noted = request({ tokens, itemIds: ['item_tokens'] });
     await keeper().keep(noted);
-    expect((await keeper().response('default', noted.responseId)).tokens).toEqual(tokens.slice(0, 16));
+    expect((await keeper().response('default', noted.responseId)).tokens).toEqual(tokens.slice(0, 48));
     const later = request({ tokens: ['latest'] });
     await keeper().keep(later);
     const both = await keeper().continue('default', { responseId: later.responseId, itemIds: ['item_tokens'] });
-    expect(both.tokens).toEqual(['latest', ...tokens.slice(0, 15)]);
+    expect(both.tokens).toEqual(['latest', ...tokens.slice(0, 47)]);
   });
 });
 
@@ -170,16 +170,16 @@ describe('items', () => {
     await expect(kept.addItems('default', 'resp_unknown', ['item_x'])).rejects.toMatchObject(GONE);
   });
 
-  it('are known up to 128 of one response', async () => {
-    const itemIds = Array.from({ length: 130 }, (_, n) => `item_many_${n}`);
+  it('are known up to 256 of one response', async () => {
+    const itemIds = Array.from({ length: 258 }, (_, n) => `item_many_${n}`);
     await keeper().keep(request({ itemIds }));
-    await keeper().continue('default', { responseId: null, itemIds: itemIds.slice(0, 128) });
-    await expect(keeper().continue('default', { responseId: null, itemIds: ['item_many_128'] })).rejects.toMatchObject(
+    await keeper().continue('default', { responseId: null, itemIds: itemIds.slice(0, 256) });
+    await expect(keeper().continue('default', { responseId: null, itemIds: ['item_many_256'] })).rejects.toMatchObject(
       GONE,
     );
   });
 
-  it.each(['x'.repeat(129), 'x'.repeat(5_000), 'nul\0', '\u{1f511}'.repeat(65)])(
+  it.each(['x'.repeat(257), 'x'.repeat(5_000), 'nul\0', '\u{1f511}'.repeat(65)])(
     'may have names that no store takes',
     async (id) => {
       await keeper().keep(request({ itemIds: [id] }));
@@ -190,7 +190,7 @@ describe('items', () => {
   );
 
   it('that are too many are refused before anything is looked up', async () => {
-    const itemIds = Array.from({ length: 257 }, (_, n) => `item_${n}`);
+    const itemIds = Array.from({ length: 1_025 }, (_, n) => `item_${n}`);
     await expect(keeper().continue('default', { responseId: 'resp_none', itemIds })).rejects.toMatchObject({
       code: 'invalid_request',
       param: '/input',

@@ -21,3 +21,17 @@ it('blocks for one in a string that nobody rewrites, whatever the policy says', 
   session.pushLeaf('/url', `https://example.com/${token}`);
   expect(session.end().action).toBe('block');
 });
+
+it('blocks for one in pieces of three, each the value of one name after the other', () => {
+  const session = open(token);
+  for (const piece of token.match(/.{1,3}/g) as string[]) session.pushLeaf('/obfuscation', piece);
+  expect(session.blocked).toBe(true);
+});
+
+it('does not take the values of different names for one text', () => {
+  const session = open(token);
+  (token.match(/.{1,3}/g) as string[]).forEach((piece, index) => {
+    session.pushLeaf(`/x/${index}`, piece);
+  });
+  expect(session.end().action).toBe('pass');
+});

@@ -176,6 +176,52 @@ describe('any text', () => {
     }
   });
 
+  it('that goes on after flushes gives the calls of the whole, and those of what follows each', () => {
+    for (let round = 0; round < 600; round++) {
+      const parts = Array.from({ length: 2 + random.int(3) }, () =>
+        Array.from({ length: 1 + random.int(8) }, () => random.pick(ATOMS)).join(''),
+      );
+      const text = parts.join('');
+      const found: unknown[] = [];
+      let length = 0;
+      let last = 0;
+      const gate = new TextGate({
+        path: 'text',
+        heldCharsMax: HELD_MAX,
+        parse,
+        onCalls: (calls) => found.push(...brief(calls)),
+        onExceeded: () => expect.unreachable(),
+      });
+      for (const part of parts) {
+        for (let at = 0; at < part.length; ) {
+          const piece = part.slice(at, at + 1 + random.int(40));
+          gate.push(piece);
+          at += piece.length;
+          length += piece.length;
+          expect(gate.safeEnd).toBeGreaterThanOrEqual(last);
+          expect(gate.safeEnd).toBeLessThanOrEqual(length);
+          last = gate.safeEnd;
+        }
+        gate.flush();
+        last = gate.safeEnd;
+        expect(last).toBe(length);
+      }
+      const known = new Set(found.map((call) => JSON.stringify(call)));
+      // As the whole text, as the text up to each flush, as each text by itself, and as each with all that follows.
+      const readings = [
+        ...parts.map((_, i) => parts.slice(0, i + 1).join('')),
+        ...parts,
+        ...parts.map((_, i) => parts.slice(i).join('')),
+      ];
+      for (const reading of readings) {
+        for (const call of brief(findTextCalls(reading, 'text', parse))) {
+          expect([...known], `${parts.join('|')} as ${reading}`).toContain(JSON.stringify(call));
+        }
+      }
+      expect(text.length).toBe(length);
+    }
+  });
+
   it.each([
     ['prose', 'Compare a < b, see [1] and go to=nowhere. {name}, hello: "x". '.repeat(4)],
     ['a list of words', '[Note: this is no JSON] and so on, at some length.'],
@@ -239,7 +285,7 @@ describe('an answer session with a tool policy', () => {
     const session = open(null, with_({ allowed: ['f'] }));
     session.push('0/content', 'text', text);
     expect(session.safeEnd('0/content')).toBe(4);
-    session.flushChannels('0/');
+    session.flushChannel('0/content');
     expect(session.safeEnd('0/content')).toBe(text.length);
     expect(session.end()).toMatchObject({ toolViolations: [], unavailable: false });
   });

@@ -78,7 +78,7 @@ const EVENTS: [string, Record<string, unknown>][] = [
   ['a ping', { type: 'ping' }],
   ['an error', { type: 'error', error: { type: 'overloaded_error', message: 'busy' }, request_id: 'r' }],
   [
-    'an error by another name',
+    'an error beside another event',
     { type: 'content_block_delta', error: 'busy', delta: { type: 'text_delta', text: 'a' } },
   ],
   ['an event nobody knows', { type: 'weather', text: 'rain', delta: { text: 'more' }, message: [{ a: 'b' }] }],
@@ -120,7 +120,7 @@ describe('an event of a message', () => {
       delta({ type: 'input_json_delta', partial_json: '1}' }, 1),
     ].map(read);
     expect(parts.flatMap(({ calls }) => calls)).toEqual([
-      { key: '1', name: 'get', arguments: null },
+      { key: '1', id: 'tu_1', name: 'get', arguments: null },
       { key: '1', name: null, arguments: '' },
       { key: '1', name: null, arguments: '{"a":' },
       { key: '1', name: null, arguments: '1}' },
@@ -136,7 +136,8 @@ describe('an event of a message', () => {
 
   it('is an error where it says so', () => {
     const errors = EVENTS.filter(([, event]) => read(event).isError).map(([name]) => name);
-    expect(errors).toEqual(['an error', 'an error by another name']);
+    expect(errors).toEqual(['an error']);
+    expect(read({ error: { message: 'busy' } })).toMatchObject({ isError: true });
   });
 
   it('counts tokens at the start and at the end', () => {

@@ -26,7 +26,7 @@ function strings(root: JsonNode): string[] {
 function covered(part: AnswerPart): string[] {
   return [
     ...part.pieces.map(({ leaf }) => leaf.value),
-    ...part.leaves.filter(({ name }) => !name.startsWith('key ')).map(({ text }) => text),
+    ...part.leaves.filter(({ name }) => !/^keys? /.test(name)).map(({ text }) => text),
     ...part.echoes.map(({ value }) => value),
   ].sort();
 }
@@ -146,6 +146,7 @@ describe('copies', () => {
       'response.content_part.done',
       [
         ['0/part/content/0/text', 'text', 'Hi', true],
+        ['0/part/content/0/annotations/title', 'text', 't', true],
         ['0/part/content/0/logprobs', 'meta', 'Hi', false],
       ],
       ['0/part/content/0/logprobs', '0/content/0/text', '0/content/0/refusal', '0/content/0/logprobs'],
@@ -162,6 +163,7 @@ describe('copies', () => {
       'response.completed',
       [
         ['final/0/content/0/text', 'text', 'Hi', true],
+        ['final/0/content/0/annotations/title', 'text', 't', true],
         ['final/1/name', 'tool', 'send', true],
         ['final/1/arguments', 'tool', '{"to":"a"}', true],
       ],
@@ -227,7 +229,7 @@ describe('tool calls', () => {
     const call = { name: 'send', args: '{"to":"a"}' };
     expect([...calls]).toEqual([
       ['0', call],
-      ['0/arguments', call],
+      ['0/copy', call],
       ['0/done', call],
       ['final/1', call],
     ]);
@@ -243,8 +245,11 @@ describe('tool calls', () => {
       event('response.custom_tool_call_input.done', { input }),
       event('response.output_item.done', { item: { ...item, input } }),
     ]);
-    expect([...calls.keys()]).toEqual(['0', '0/done']);
-    for (const { name, args } of calls.values()) expect([name, args]).toEqual(['sql', input]);
+    expect([...calls]).toEqual([
+      ['0', { name: 'sql', args: input }],
+      ['0/copy', { name: null, args: input }],
+      ['0/done', { name: 'sql', args: input }],
+    ]);
   });
 
   it('of built-in tools are told once they are whole', () => {

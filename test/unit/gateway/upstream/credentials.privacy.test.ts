@@ -14,7 +14,10 @@ async function arriving(
   headers: IncomingHttpHeaders,
 ): Promise<Record<string, unknown> | string> {
   const it = await server('x');
-  const made = make({ providers: { it: { ...provider, url: it.url } }, env: { THE_KEY: OURS } });
+  const made = make({
+    providers: { it: { ...provider, url: it.url } },
+    env: { THE_KEY: OURS, PORTCULLIS_API_KEY: ' key-of-the-environment-0001 ' },
+  });
   const surface = provider.kind === 'anthropic' ? 'messages' : 'chat';
   const sink = await send(made.providers.route({ surface, model: 'm', provider: null }), { headers });
   const seen = it.seen[0]?.headers;
@@ -62,6 +65,14 @@ describe('the key of the caller', () => {
     ['it is the key of the gateway', { authorization: 'Bearer gateway', 'x-portcullis-key': 'gateway' }],
     ['there is none', { 'x-portcullis-key': 'gateway' }],
     ['it has another scheme', { authorization: 'Basic Y2FsbGVyczp4', 'x-portcullis-key': 'gateway' }],
+    [
+      'it is another key that the gateway made',
+      { authorization: `Bearer pck_${'a'.repeat(43)}`, 'x-portcullis-key': 'gateway' },
+    ],
+    [
+      'it is the key that the environment gives',
+      { 'api-key': 'key-of-the-environment-0001', 'x-portcullis-key': 'gateway' },
+    ],
     ['it has blanks', { 'x-api-key': 'a b', 'x-portcullis-key': 'gateway' }],
     ['it is too long', { 'x-api-key': 'a'.repeat(8193), 'x-portcullis-key': 'gateway' }],
   ])('is not sent when %s', async (_why, headers) => {
@@ -146,7 +157,7 @@ describe('the key for the gateway', () => {
   });
 
   it('is never taken for one of the caller', () => {
-    expect(callersOwnKey({ authorization: 'Bearer gateway' })).toBeNull();
-    expect(callersOwnKey({ 'x-portcullis-key': 'gateway', authorization: 'Bearer gateway' })).toBeNull();
+    expect(callersOwnKey({ authorization: 'Bearer gateway' }, null)).toBeNull();
+    expect(callersOwnKey({ 'x-portcullis-key': 'gateway', authorization: 'Bearer gateway' }, null)).toBeNull();
   });
 });

@@ -2,7 +2,8 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { client, deadlines, fetchAll, httpServer, rawServer, sleep } from './harness.ts';
+import { within } from '../../../helpers/deadline.ts';
+import { client, deadlines, fetchAll, httpServer, POST, Recorder, rawServer, sleep } from './harness.ts';
 
 const HEAD = 'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n';
 
@@ -81,9 +82,14 @@ describe('deadlines', () => {
       requests += 1;
       response.flushHeaders();
     });
-    const upstream = client(origin, { connectionsMax: 1, ...deadlines({ upstreamTotalMs: 150 }) });
-    const both = await Promise.all([fetchAll(upstream), fetchAll(upstream)]);
-    expect(both.map((sink) => sink.outcome)).toEqual(['upstream_timeout', 'upstream_timeout']);
+    const upstream = client(origin, { connectionsMax: 1 });
+    // Holds the only connection for longer than the second one may wait.
+    const first = new Recorder();
+    const call = upstream.call(POST, first);
+    await within(8000, first.headed, 'head');
+    const second = await fetchAll(upstream, { totalMs: 150 });
+    expect(second.outcome).toBe('upstream_timeout');
+    call.abort();
     await sleep(50);
     expect(requests).toBe(1);
   });

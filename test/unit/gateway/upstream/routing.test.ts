@@ -285,7 +285,9 @@ describe('a provider that keeps failing', () => {
     const statuses = [429, 400, 401, 404, 429, 429];
     const a = await server('a', (response) => response.writeHead(statuses.shift() ?? 200).end());
     const made = make({ providers: { a: compatible({ url: a.url }) }, upstream });
-    for (let call = 0; call < 7; call += 1) expect((await send(chat(made))).outcome).toBe('end');
+    const outcomes: string[] = [];
+    for (let call = 0; call < 7; call += 1) outcomes.push((await send(chat(made))).outcome);
+    expect(outcomes).toEqual(['end', 'end', 'provider_key_refused', 'end', 'end', 'end', 'end']);
     expect(made.changes).toEqual(['a closed']);
   });
 

@@ -24,6 +24,13 @@ function problemsOf(yaml: string): string[] {
   }
 }
 
+/** Routing over these providers, each the fallback of those before. */
+function routeOver(chain: string): string {
+  const [provider, ...rest] = chain.slice(1, -1).split(', ');
+  const fallback = rest.map((name) => `{ provider: ${name} }`).join(', ');
+  return `routing: { routes: [{ provider: ${provider}, fallback: [${fallback}] }] }`;
+}
+
 describe('a configuration file', () => {
   it('may name every kind of provider', () => {
     const yaml = `
@@ -110,6 +117,33 @@ routing: { routes: [{ provider: gpt, surfaces: [chat, messages] }] }
     ]);
   });
 
+  const PASSTHROUGH = `
+providers:
+  one: { kind: openai, auth: passthrough }
+  same: { kind: openai-compatible, url: 'https://api.openai.com/v2', auth: passthrough }
+  two: { kind: openai-compatible, url: 'https://two.example/v1', auth: passthrough }
+  plain: { kind: openai-compatible, url: 'http://api.openai.com/v1', auth: passthrough }
+  ours: { kind: openai-compatible, url: 'https://two.example/v1', keyEnv: A_KEY }
+`;
+
+  it.each(['[one, ours]', '[one, same]', '[ours, two]', '[ours, two, ours]'])(
+    'may send the key of the caller to one origin, as over %s',
+    (chain) => {
+      expect(problemsOf(`${PASSTHROUGH}\n${routeOver(chain)}`)).toEqual([]);
+    },
+  );
+
+  it.each([
+    ['[one, two]', 0, 'two', 'one'],
+    ['[one, plain]', 0, 'plain', 'one'],
+    ['[one, same, ours, two]', 2, 'two', 'one'],
+    ['[ours, two, one]', 1, 'one', 'two'],
+  ])('is refused for fallbacks that would get a key for another provider, as over %s', (chain, at, found, first) => {
+    expect(problemsOf(`${PASSTHROUGH}\n${routeOver(chain)}`)).toEqual([
+      `routing.routes.0.fallback.${at}.provider: found "${found}", which would get the key that the caller has for "${first}"; expected a provider at the same origin, or one with keyEnv`,
+    ]);
+  });
+
   it('is refused for a tool policy that cannot judge', () => {
     const yaml = "policies: { strict: { tools: { arguments: [{ tool: t, argument: '', matches: '(' }] } } }";
     const problems = problemsOf(yaml);
@@ -148,6 +182,17 @@ describe('a start', () => {
     expect(refusalOf({ providers: { gpt: openai({ keyEnv: 'THE_KEY' }) }, env })).toEqual([
       `providers.gpt.keyEnv: found ${found}; expected the key of the provider in the environment variable THE_KEY`,
     ]);
+  });
+
+  it('is refused for fallbacks that would get a key for another provider, whoever made the configuration', () => {
+    const passthrough = (url: string): ProviderConfig => openai({ url, auth: 'passthrough' });
+    const [problem, ...more] = refusalOf({
+      providers: { a: passthrough('http://a.example/v1'), b: passthrough('http://b.example/v1') },
+      routes: [{ provider: 'a', fallback: [{ provider: 'b' }] }],
+      default: 'a',
+    });
+    expect(problem).toMatch(/^routing\.routes\.0\.fallback\.0\.provider: found "b", which would get the key/);
+    expect(more).toEqual([]);
   });
 
   it('is refused when the default provider is not clear', () => {

@@ -74,6 +74,8 @@ export interface Made {
   readonly outcomes: string[];
   /** Every change of a breaker as `provider open` or `provider closed`. */
   readonly changes: string[];
+  /** Every warning and error that was counted, such as `provider_key_refused a 401`. */
+  readonly troubles: string[];
 }
 
 export function configOf(setup: Setup): GatewayConfig {
@@ -90,6 +92,7 @@ export function configOf(setup: Setup): GatewayConfig {
 export function make(setup: Setup): Made {
   const outcomes: string[] = [];
   const changes: string[] = [];
+  const troubles: string[] = [];
   const providers = createProviders({
     config: configOf(setup),
     upstream: setup.environment ?? null,
@@ -100,13 +103,17 @@ export function make(setup: Setup): Made {
         outcomes.push(`${provider} ${outcome}`);
         setup.onOutcome?.(`${provider} ${outcome}`);
       },
+      upstreamError: (code) => void troubles.push(`counted ${code}`),
       providerOpen: (provider, open) => void changes.push(`${provider} ${open ? 'open' : 'closed'}`),
     },
-    log: { info: () => {}, warn: () => {} },
+    log: {
+      info: () => {},
+      warn: (event, fields) => void troubles.push([event, ...Object.values(fields ?? {})].join(' ')),
+    },
     ...(setup.now !== undefined && { now: setup.now }),
   });
   cleanups.push(() => providers.destroy());
-  return { providers, outcomes, changes };
+  return { providers, outcomes, changes, troubles };
 }
 
 /** A chat body whose model the route may replace. */

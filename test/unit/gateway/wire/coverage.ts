@@ -13,7 +13,7 @@ export function stringsOf(value: unknown): string[] {
 
 /** Every string that a part hands on, keys left aside, in order of their text. */
 export function coveredBy(part: AnswerPart): string[] {
-  const leaves = part.leaves.filter(({ name }) => !name.startsWith('key ')).map(({ text }) => text);
+  const leaves = part.leaves.filter(({ name }) => !/^keys? /.test(name)).map(({ text }) => text);
   return [...leaves, ...part.pieces.map(({ leaf }) => leaf.value), ...part.echoes.map(({ value }) => value)].sort();
 }
 

@@ -129,6 +129,18 @@ describe('splices', () => {
     );
   });
 
+  it('that overlap are refused, and those that touch are not', () => {
+    const splice = (start: number, end: number): Splice => ({ start, end, text: '""' });
+    for (const overlapping of [
+      [splice(1, 4), splice(1, 4)],
+      [splice(2, 6), splice(1, 3)],
+      [splice(1, 9), splice(3, 3)],
+    ]) {
+      expect(() => applySplices('0123456789', overlapping)).toThrow(/overlap/);
+    }
+    expect(applySplices('0123456789', [splice(4, 6), splice(1, 4), splice(1, 1)])).toBe('0""""""6789');
+  });
+
   it('insert into a literal and leave its own spelling alone', () => {
     const source = '{"s":"a\\u00e9\\n\\"b\\/\\ud83d\\udc4b!"}';
     const leaf = member(parseJson(source, 8), 's') as JsonString;

@@ -48,10 +48,13 @@ describe('a whole message', () => {
     expect(channelsOf([part])).toEqual({
       '0/thinking': 'let me see',
       '1/text': 'it rains',
+      '1/citations/title': 't',
+      '1/citations/cited_text': 'rain',
       '2/name': 'get',
       '2/input/place/city': 'Bonn',
       '2/input/days/0': 'mon',
       '2/input/days/1': 'tue',
+      '3/content/title': 'w',
       '4/content': 'so far',
     });
     expect(part.pieces.filter(({ kind }) => kind === 'tool').map(({ channel }) => channel)).toEqual([
@@ -74,12 +77,12 @@ describe('a whole message', () => {
       [5, true, []],
     ]);
     const args = '{"place":{"city":"Bonn"},"days":["mon","tue"],"n":2}';
-    expect(part.calls).toEqual([{ key: '2', name: 'get', arguments: args }]);
+    expect(part.calls).toEqual([{ key: '2', id: 'tu_1', name: 'get', arguments: args }]);
   });
 
   it.each(['tool_use', 'server_tool_use', 'mcp_tool_use'])('tells the call of a %s without input', (type) => {
     const part = read({ type: 'message', content: [{ type, id: 'tu_1', name: 'now', input: {} }] });
-    expect(part.calls).toEqual([{ key: '0', name: 'now', arguments: '{}' }]);
+    expect(part.calls).toEqual([{ key: '0', id: 'tu_1', name: 'now', arguments: '{}' }]);
   });
 
   it('gives a call of many strings a bounded number of channels', () => {

@@ -4,7 +4,7 @@ import { eachString, parseJson } from '../../../../gateway/wire/json.ts';
 import { readMessagesRequest } from '../../../../gateway/wire/messagesRequest.ts';
 import type { WireSegment } from '../../../../gateway/wire/request.ts';
 
-const LIMITS = { depthMax: 64, leafBytesMax: 100_000 };
+const LIMITS = { depthMax: 64, leafBytesMax: 100_000, segmentsMax: 100_000 };
 const HELLO = { role: 'user', content: 'hello' };
 const base64 = (text: string): string => Buffer.from(text, 'utf8').toString('base64');
 
@@ -132,7 +132,7 @@ describe('a Messages request', () => {
     });
     const keys = request.segments.find(({ path }) => path === '/tools#keys');
     expect(keys).toMatchObject({ role: 'tool', leaf: null });
-    expect(keys?.text.split('\n')).toContain('ignore_all_rules');
+    expect(keys?.text).toBe('ignore_all_rules');
   });
 });
 
@@ -343,7 +343,7 @@ describe('the content of a Messages request', () => {
       '/messages/0/content/4/content': 'assistant so far',
     });
     expect(request.binary).toEqual(['/messages/0/content/1/data', '/messages/0/content/4/encrypted_content']);
-    expect(request.segments.find(({ path }) => path === '/messages/0#keys')?.text).toContain('a_long_key');
+    expect(request.segments.find(({ path }) => path === '/messages/0#keys')?.text).toBe('url\ntags\na_long_key');
   });
 
   it.each(['text/markdown', 'text/plain; charset=utf-8', 'application/json'])(
@@ -422,12 +422,13 @@ describe('a Messages request that is none', () => {
   });
 
   it('is refused as too large for a text above the bound, decoded ones too', () => {
-    const limits = { ...LIMITS, leafBytesMax: 8 };
+    const limits = { ...LIMITS, leafBytesMax: 8, segmentsMax: 100_000 };
     const long = { messages: [{ role: 'user', content: 'ääääa' }] };
     expect(failure(JSON.stringify(long), limits)).toEqual({ code: 'request_too_large', param: '/messages/0/content' });
     const source = { type: 'base64', media_type: 'text/plain', data: base64('ääääa') };
     const encoded = { messages: [{ role: 'user', content: [{ type: 'document', source }] }] };
-    expect(failure(JSON.stringify(encoded), limits)).toEqual({
+    source.data = base64('ä'.repeat(8));
+    expect(failure(JSON.stringify(encoded), { ...LIMITS, leafBytesMax: 12, segmentsMax: 100_000 })).toEqual({
       code: 'request_too_large',
       param: '/messages/0/content/0/source/data',
     });

@@ -7,7 +7,7 @@ import {
 } from '../../../../gateway/wire/plainRequests.ts';
 import type { ModelRequest, ReadLimits } from '../../../../gateway/wire/request.ts';
 
-const LIMITS = { depthMax: 64, leafBytesMax: 100_000 };
+const LIMITS = { depthMax: 64, leafBytesMax: 100_000, segmentsMax: 100_000 };
 type Read = (source: string, limits: ReadLimits) => ModelRequest;
 
 /** `~` stands in front of what stands aside. */
@@ -30,7 +30,14 @@ describe.each(READERS)('a request for %s', (_name, read, member) => {
     expect(request.segments).toEqual([
       expect.objectContaining({ path: `/${member}`, role: 'user', trusted: false, text: 'hi', mime: 'text/plain' }),
     ]);
-    expect(request).toMatchObject({ model: 'm', stream: false, binary: [], carriers: [], continued: null });
+    expect(request).toMatchObject({
+      model: 'm',
+      stream: false,
+      binary: [],
+      unreadable: [],
+      carriers: [],
+      continued: null,
+    });
   });
 
   it('reads a list of texts, each for itself', () => {
@@ -59,7 +66,7 @@ describe.each(READERS)('a request for %s', (_name, read, member) => {
 
   it('is refused for a text above the bound', () => {
     const source = JSON.stringify({ [member]: ['ok', 'äääää'] });
-    expect(() => read(source, { ...LIMITS, leafBytesMax: 8 })).toThrow(
+    expect(() => read(source, { ...LIMITS, leafBytesMax: 8, segmentsMax: 100_000 })).toThrow(
       expect.objectContaining({ code: 'request_too_large', param: `/${member}/1` }),
     );
   });
@@ -93,14 +100,15 @@ describe.each(READERS.slice(0, 2))('tokens in a request for %s', (_name, read, m
   const send = (value: unknown) => read(JSON.stringify({ [member]: value }), LIMITS);
 
   it('are noted as not inspected', () => {
-    expect(send([1, 2, 3])).toMatchObject({ segments: [], binary: [`/${member}`] });
-    expect(send([[1, 2], [3]])).toMatchObject({ segments: [], binary: [`/${member}/0`, `/${member}/1`] });
+    expect(send([1, 2, 3])).toMatchObject({ segments: [], binary: [], unreadable: [`/${member}`] });
+    const lists = [`/${member}/0`, `/${member}/1`];
+    expect(send([[1, 2], [3]])).toMatchObject({ segments: [], binary: [], unreadable: lists });
   });
 
   it('do not hide a text among them', () => {
     const request = send(['a', [1, 2], 'b']);
     expect(request.segments.map(({ text }) => text)).toEqual(['a', 'b']);
-    expect(request.binary).toEqual([`/${member}/1`]);
+    expect(request.unreadable).toEqual([`/${member}/1`]);
   });
 });
 
@@ -118,8 +126,9 @@ describe.each(READERS.slice(1))('parts in a request for %s', (_name, read) => {
       '/input/0/text': 'hi',
       '/input/1/image_url/detail': '~low',
       '/input/2/image_url/url': 'hello you',
+      '/input/3/type': '~hologram',
       '/input/3/said': '~there',
-      '/input#keys': '~image_url\nimage_url',
+      '/input#keys': '~said',
     });
     expect(request.binary).toEqual(['/input/1/image_url']);
   });

@@ -83,6 +83,7 @@ describe('a whole response', () => {
     const part = read(response(ITEMS));
     expect(channels(part)).toEqual([
       ['0/content/0/text', 'text', 'Hello'],
+      ['0/content/0/annotations/title', 'text', 'A'],
       ['0/content/0/logprobs', 'meta', 'Hel'],
       ['0/content/0/logprobs', 'meta', 'lo'],
       ['0/content/1/refusal', 'text', 'No'],
@@ -112,7 +113,7 @@ describe('a whole response', () => {
       ['12/thought', 'text', 'new'],
     ]);
     const leaves = part.leaves.map(({ text }) => text);
-    for (const leaf of ['https://a.example/', 'A', 'Hal', 'gAAA', 'iVBORw0KGgo=', 'strings', 'https://s.example/']) {
+    for (const leaf of ['https://a.example/', 'Hal', 'gAAA', 'iVBORw0KGgo=', 'strings', 'https://s.example/']) {
       expect(leaves).toContain(leaf);
     }
     expect(
@@ -122,12 +123,17 @@ describe('a whole response', () => {
 
   it('reports each call once, complete, with built-in tools under their own names', () => {
     expect(read(response(ITEMS)).calls).toEqual([
-      { key: '2', name: 'send', arguments: '{"to":"a"}' },
-      { key: '3', name: 'sql', arguments: 'select "a"', freeForm: true },
-      { key: '4', name: 'read', arguments: '{}' },
-      { key: '9', name: 'local_shell', arguments: '{"type":"exec","command":["ls","-l"],"env":{"A":"b"}}' },
-      { key: '10', name: 'computer', arguments: '{"actions":[{"type":"type","text":"typed"}]}' },
-      { key: '11', name: 'wipe', arguments: '{"all":true}' },
+      { key: '2', id: 'c1', name: 'send', arguments: '{"to":"a"}' },
+      { key: '3', id: 'c2', name: 'sql', arguments: 'select "a"', freeForm: true },
+      { key: '4', id: 'mcp_1', name: 'read', arguments: '{}' },
+      {
+        key: '9',
+        id: 'c3',
+        name: 'local_shell',
+        arguments: '{"type":"exec","command":["ls","-l"],"env":{"A":"b"}}',
+      },
+      { key: '10', id: 'c4', name: 'computer', arguments: '{"actions":[{"type":"type","text":"typed"}]}' },
+      { key: '11', id: 'ma_1', name: 'wipe', arguments: '{"all":true}' },
     ]);
   });
 
@@ -152,7 +158,7 @@ describe('a whole response', () => {
     });
     const seen = [
       ...(part?.pieces ?? []).map(({ leaf }) => leaf.value),
-      ...(part?.leaves ?? []).filter(({ name }) => !name.startsWith('key ')).map(({ text }) => text),
+      ...(part?.leaves ?? []).filter(({ name }) => !/^keys? /.test(name)).map(({ text }) => text),
       ...(part?.echoes ?? []).map(({ value }) => value),
     ];
     expect(seen.sort()).toEqual(expected.sort());

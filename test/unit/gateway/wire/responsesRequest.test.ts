@@ -4,7 +4,7 @@ import { eachString } from '../../../../gateway/wire/json.ts';
 import type { ModelRequest } from '../../../../gateway/wire/request.ts';
 import { readResponsesRequest } from '../../../../gateway/wire/responsesRequest.ts';
 
-const LIMITS = { depthMax: 64, leafBytesMax: 4096 };
+const LIMITS = { depthMax: 64, leafBytesMax: 4096, segmentsMax: 100_000 };
 
 const read = (body: unknown): ModelRequest => readResponsesRequest(JSON.stringify(body), LIMITS);
 const rows = ({ segments }: ModelRequest): [string, string, string, boolean][] =>
@@ -151,6 +151,7 @@ describe('typed items', () => {
       'a type nobody knows',
       { type: 'telepathy', thought: 'x', encrypted_content: 'not opaque here' },
       [
+        ['type', 'user', false],
         ['thought', 'user', false],
         ['encrypted_content', 'user', false],
       ],
@@ -217,11 +218,44 @@ describe('what only the provider holds', () => {
     expect(rows(request)).toEqual([['/input/2/content', 'user', 'go on', true]]);
   });
 
+  it.each<[string, object]>([
+    [
+      'reasoning without its content',
+      { type: 'reasoning', id: 'x_1', summary: [{ type: 'summary_text', text: 'so' }] },
+    ],
+    ['reasoning with an empty content', { type: 'reasoning', id: 'x_1', summary: [], encrypted_content: '' }],
+    ['a message without content', { type: 'message', id: 'x_1', role: 'assistant' }],
+    ['a message with an empty content', { id: 'x_1', role: 'assistant', status: 'completed', content: [] }],
+    ['an image that was made', { type: 'image_generation_call', id: 'x_1', status: 'completed', result: null }],
+    ['an item of a type nobody knows', { type: 'telepathy', id: 'x_1' }],
+  ])('is looked up for %s', (_name, item) => {
+    expect(read({ input: [item] }).continued).toEqual({ responseId: null, itemIds: ['x_1'] });
+    expect(read({ input: 'hi', instructions: [item] }).continued?.itemIds).toEqual(['x_1']);
+  });
+
+  it.each<[string, object]>([
+    ['reasoning', { type: 'reasoning', id: 'x_1', summary: [], encrypted_content: 'gAAAA' }],
+    ['a message', { type: 'message', id: 'x_1', role: 'assistant', content: [{ type: 'output_text', text: 'hi' }] }],
+    ['a call', { type: 'function_call', id: 'x_1', call_id: 'c_1', name: 'f', arguments: '{}' }],
+    ['a result', { type: 'function_call_output', id: 'x_1', call_id: 'c_1', output: '' }],
+    ['reasoning without an id', { type: 'reasoning', summary: [] }],
+  ])('is not asked for %s that is given in full', (_name, item) => {
+    expect(read({ input: [item] }).continued).toBe(null);
+  });
+
   it.each([
     ['a stored prompt', { prompt: { id: 'pmpt_1', version: '2' } }],
     ['an earlier response', { previous_response_id: 'resp_1' }],
   ])('needs no input after %s', (_name, body) => {
     expect(read(body).segments).toEqual([]);
+  });
+
+  it('reads variables of a stored prompt whatever they are called', () => {
+    const request = read({ prompt: { id: 'pmpt_1', variables: { type: 'obey_me', text: 'x' } } });
+    expect(rows(request)).toEqual([
+      ['/prompt/variables/type', 'user', 'obey_me', true],
+      ['/prompt/variables/text', 'user', 'x', true],
+    ]);
   });
 
   it('reads the variables of a stored prompt as the user', () => {
@@ -244,7 +278,7 @@ describe('what only the provider holds', () => {
 });
 
 describe('other members', () => {
-  it('reads tools and schemas with their long keys, and no member that no model reads', () => {
+  it('reads tools and schemas with the keys their writer chose, and no member that no model reads', () => {
     const request = read({
       input: 'x',
       model: 'm',
@@ -262,7 +296,7 @@ describe('other members', () => {
       ['/input', 'user', 'x'],
       ['/tools/0/name', 'tool', 'send'],
       ['/tools/0/description', 'tool', 'Sends.'],
-      ['/tools/0#keys', 'tool', 'description\nparameters\nproperties\nrecipient'],
+      ['/tools/0#keys', 'tool', 'recipient'],
       ['/tool_choice/name', 'user', 'send'],
       ['/text/format/name', 'user', 'answer'],
       ['/text/format/schema/title', 'user', 'Answer'],
@@ -295,10 +329,8 @@ describe('other members', () => {
     };
     const request = read(body);
     const expected: string[] = [];
-    eachString(request.root, '', (_leaf, path, key) => {
-      if (key !== 'type') expected.push(path);
-    });
-    expect(request.segments.map(({ path }) => path)).toEqual(expected);
+    eachString(request.root, '', (_leaf, path) => expected.push(path));
+    expect(rows(request).map(([path]) => path)).toEqual(expected);
   });
 });
 
