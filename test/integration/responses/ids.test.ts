@@ -130,7 +130,7 @@ describe('items', () => {
   });
 
   it('are more than one request may refer to', async () => {
-    const input = Array.from({ length: 257 }, () => ({ type: 'item_reference', id: 'rs_1' }));
+    const input = Array.from({ length: 1_025 }, () => ({ type: 'item_reference', id: 'rs_1' }));
     expect(errorView(await create(rig.gateway, { input }))).toMatchObject({ status: 400, error: { param: '/input' } });
   });
 
