@@ -360,7 +360,7 @@ describe('U16 too much', () => {
 
   it('counts the arguments of a tool call, not the frames around them', async () => {
     const { arguments: args } = call(20_000);
-    rig.mock.reply({ stream: { events: toolCallEvents([call(20_000)]) } });
+    rig.mock.reply({ stream: { events: toolCallEvents([call(20_000)]), bytesPerWrite: 65_536 } });
     const answer = await ask(rig.gateway, bodies.streamed);
     const got = chunks(answer.text)
       .flatMap((part) => part.choices ?? [])
