@@ -8,11 +8,19 @@
  */
 import type { OutputSession } from '../../engine/stream/session.ts';
 import type { GatewayError } from '../errors.ts';
-import type { AnswerPart, GroupState, Piece, Usage } from '../wire/answer.ts';
-import { JsonError, type JsonNode, parseJson, replaceString, stringMember } from '../wire/json.ts';
+import { type AnswerPart, type GroupState, mergeUsage, type Piece, type Usage } from '../wire/answer.ts';
+import {
+  JsonError,
+  type JsonNode,
+  type JsonString,
+  parseJson,
+  replaceString,
+  type Splice,
+  stringMember,
+} from '../wire/json.ts';
 import { type CutReason, planCut } from './cut.ts';
 import type { StreamDialect } from './dialect.ts';
-import { type Carry, type HeldFrame, type HeldPiece, renderCarries, renderFrame } from './heldFrame.ts';
+import { type Carry, type HeldFrame, type HeldPiece, heldGroup, renderCarries, renderFrame } from './heldFrame.ts';
 import { reframe, type SseFrame } from './sse.ts';
 import { ToolCalls } from './toolCalls.ts';
 
@@ -186,11 +194,7 @@ export class GuardedStream {
   #read(frame: SseFrame, { root, part }: { root: JsonNode; part: AnswerPart }): void {
     const session = this.#session;
     for (const leaf of part.leaves) session.pushLeaf(leaf.name, leaf.text);
-    const splices = part.echoes.flatMap((leaf) => {
-      const text = this.#format.restore(leaf.value);
-      if (this.#format.isOwn?.(text) !== true) session.pushLeaf('echo', text);
-      return text === leaf.value ? [] : [replaceString(leaf, text)];
-    });
+    const splices = part.echoes.length === 0 ? NO_SPLICES : this.#readEchoes(part.echoes);
     const pieces: HeldPiece[] = [];
     for (const piece of part.pieces) {
       // Nothing more of it will leave, so nothing more has to be read.
@@ -203,14 +207,16 @@ export class GuardedStream {
     this.#calls.judgeWhole(part.calls);
     if (this.#calls.tooMany) this.#state = 'held_too_much';
     if (part.usage !== null) this.usage = mergeUsage(this.usage, part.usage);
+    const event = this.#eventOf(frame, root, part.isError);
+    // Written out, since spreading objects costs more than all else that is done with a frame.
     this.#queue.push({
-      ...this.#identify(frame, root, part.isError),
+      raw: frame.raw,
+      source: frame.data as string,
+      event,
+      reframed: frame.hasComment || (frame.needsReframing && !(frame.named && event !== null && event === frame.event)),
       isDelta: this.#dialect.isDelta(root),
       pieces,
-      groups: part.groups.map(({ logprobs, ...group }) => ({
-        ...group,
-        logprobs: logprobs === null ? null : { start: logprobs.start, end: logprobs.end },
-      })),
+      groups: part.groups.map(heldGroup),
       closes: part.closes,
       splices,
       isError: part.isError,
@@ -244,21 +250,19 @@ export class GuardedStream {
     };
   }
 
-  /** Whether the bytes may leave as they are, and under which name otherwise. */
-  #identify(
-    frame: SseFrame,
-    root: JsonNode,
-    isError: boolean,
-  ): Pick<HeldFrame, 'raw' | 'source' | 'event' | 'reframed'> {
-    const { raw } = frame;
-    const source = frame.data as string;
-    if (!this.#dialect.namedEvents)
-      return { raw, source, event: null, reframed: frame.needsReframing || frame.hasComment };
+  #readEchoes(echoes: readonly JsonString[]): Splice[] {
+    return echoes.flatMap((leaf) => {
+      const text = this.#format.restore(leaf.value);
+      if (this.#format.isOwn?.(text) !== true) this.#session.pushLeaf('echo', text);
+      return text === leaf.value ? [] : [replaceString(leaf, text)];
+    });
+  }
+
+  /** The name decides how clients read an event where events are named; only the one that was inspected may be there. */
+  #eventOf(frame: SseFrame, root: JsonNode, isError: boolean): string | null {
+    if (!this.#dialect.namedEvents || frame.event === null) return null;
     const type = stringMember(root, 'type') ?? (isError ? 'error' : null);
-    // The name decides how clients read an event; only the one that was inspected may be there.
-    const event = frame.event !== null && type !== null && EVENT_NAME.test(type) ? type : null;
-    const usual = frame.needsReframing ? frame.named && frame.event === type : true;
-    return { raw, source, event, reframed: !usual || frame.hasComment };
+    return type !== null && EVENT_NAME.test(type) ? type : null;
   }
 
   #group(index: number): Group {
@@ -386,12 +390,7 @@ export class GuardedStream {
   }
 }
 
+const NO_SPLICES: readonly Splice[] = [];
+
 /** The names of events as formats write them. */
 const EVENT_NAME = /^[a-z][a-z0-9_.]{0,127}$/;
-
-function mergeUsage(before: Usage | null, now: Usage): Usage {
-  return {
-    inputTokens: now.inputTokens ?? before?.inputTokens ?? null,
-    outputTokens: now.outputTokens ?? before?.outputTokens ?? null,
-  };
-}

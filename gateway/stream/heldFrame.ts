@@ -23,6 +23,14 @@ export interface HeldGroup extends Omit<GroupState, 'logprobs'> {
   readonly logprobs: { readonly start: number; readonly end: number } | null;
 }
 
+/** Lets go of the tree; where there is nothing to let go of, the group itself. */
+export function heldGroup(group: GroupState): HeldGroup {
+  const { index, finished, toolCalls, logprobs } = group;
+  if (logprobs === null) return { index, finished, toolCalls, logprobs };
+  const range = logprobs.kind === 'null' ? null : { start: logprobs.start, end: logprobs.end };
+  return { index, finished, toolCalls, logprobs: range };
+}
+
 export interface HeldFrame {
   readonly raw: Buffer;
   readonly source: string;

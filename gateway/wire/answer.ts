@@ -183,3 +183,11 @@ function count(node: JsonNode | null): number | null {
 export function isSet(node: JsonNode | null): boolean {
   return node !== null && node.kind !== 'null';
 }
+
+/** What is known after one more part. */
+export function mergeUsage(before: Usage | null, now: Usage): Usage {
+  return {
+    inputTokens: now.inputTokens ?? before?.inputTokens ?? null,
+    outputTokens: now.outputTokens ?? before?.outputTokens ?? null,
+  };
+}
