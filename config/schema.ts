@@ -119,6 +119,7 @@ export const limitsSchema = z.strictObject({
   attachmentsMax: z.int().positive(),
   canaryTokensMax: z.int().positive().max(1024),
   jsonDepthMax: z.int().min(8).max(10_000),
+  jsonNodesMax: z.int().min(1_000),
   decodeDepthMax: z.int().min(0).max(3),
   viewUnitsPerInputUnitMax: z.int().min(1).max(32),
   sseEventBytesMax: bytes,

@@ -94,6 +94,12 @@ export const ERRORS = {
     message: 'The request is larger than the configured limit.',
     retry: false,
   },
+  json_too_large: {
+    status: 413,
+    type: 'invalid_request_error',
+    message: 'The request body has more JSON values than the configured limit.',
+    retry: false,
+  },
   uri_too_long: {
     status: 414,
     type: 'invalid_request_error',

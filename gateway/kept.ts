@@ -54,12 +54,15 @@ export interface Continuation {
 
 export const NOTHING_CONTINUED: Continuation = { segments: [], tokens: [], planted: [], own: [], provider: null };
 
-export interface KeepRequest {
+export interface KeepItemsRequest {
   readonly tenant: string;
   readonly provider: string;
   readonly responseId: string;
   readonly itemIds: readonly string[];
   readonly tokens: readonly string[];
+}
+
+export interface KeepRequest extends KeepItemsRequest {
   readonly planted: readonly string[];
   readonly own: readonly string[];
   readonly history: readonly HistoryTurn[];
@@ -132,6 +135,14 @@ export class Kept {
       this.#seal(common, responseId, kept),
       ...bounded(itemIds, responseId).map((id) => this.#seal(common, id, itemOf(tokens))),
     ]);
+  }
+
+  /** Notes the items of a response that is not stored itself. */
+  async keepItems({ tenant, provider, responseId, itemIds, tokens }: KeepItemsRequest): Promise<void> {
+    const createdAt = this.#deps.now();
+    const common = { tenant, provider, createdAt, expiresAt: createdAt + this.#deps.keptHours * HOUR_MS };
+    const item = itemOf(tokens.slice(0, TOKENS_MAX));
+    await this.#put(bounded(itemIds, responseId).map((id) => this.#seal(common, id, item)));
   }
 
   /** Notes items of a response that came to be after its first answer. */

@@ -4,14 +4,20 @@ import type { Tree } from '../tools/tree.ts';
 export interface MimeFailure {
   /** The media type without parameters. */
   readonly expected: string;
-  readonly error: 'invalid_json' | 'duplicate_key' | 'json_too_deep' | 'proto_key' | 'active_content';
+  readonly error:
+    | 'invalid_json'
+    | 'duplicate_key'
+    | 'json_too_deep'
+    | 'json_too_large'
+    | 'proto_key'
+    | 'active_content';
   /** UTF-16 offset in the text. */
   readonly offset: number;
 }
 
 export type ParseOutcome =
   | { readonly tree: Tree }
-  | { readonly error: 'invalid_json' | 'duplicate_key' | 'json_too_deep'; readonly offset: number };
+  | { readonly error: 'invalid_json' | 'duplicate_key' | 'json_too_deep' | 'json_too_large'; readonly offset: number };
 
 /** Lower case, without parameters. */
 export function mediaType(value: string): string {

@@ -12,6 +12,22 @@ interface Written {
   arguments: string[] | null;
 }
 
+/** Some providers number all their calls 0, others give one call another id in every chunk, but name it once. */
+function isOther(call: Written, id: string | null): boolean {
+  return id !== null && call.id !== null && id !== call.id;
+}
+
+/** Nothing can follow arguments that are JSON; what is named behind them is another call. */
+function isComplete({ arguments: parts }: Written): boolean {
+  if (parts?.at(-1)?.trimEnd().endsWith('}') !== true) return false;
+  try {
+    JSON.parse(parts.join(''));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export class ToolCalls {
   readonly #session: OutputSession;
   readonly #callsMax: number;
@@ -91,10 +107,13 @@ export class ToolCalls {
     this.bytesMost = 0;
   }
 
-  #add({ key, id = null, name, nameOf, arguments: args, freeForm }: CallPart): void {
+  #add(part: CallPart): void {
+    const { key, nameOf, arguments: args, freeForm } = part;
+    // Some providers fill what they have nothing for.
+    const id = part.id || null;
+    const name = part.name || null;
     let call = this.#written.get(key);
-    // Another id at the same place is another call; some providers number all their calls 0.
-    if (call !== undefined && id !== null && call.id !== null && id !== call.id) {
+    if (call !== undefined && name !== null && (isOther(call, id) || (args && isComplete(call)))) {
       this.#take(key);
       call = undefined;
     }

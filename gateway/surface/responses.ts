@@ -16,13 +16,17 @@ export const responsesSurface: Surface = {
   keptIds,
 };
 
-/** Of a response, or of an event that carries one. A response that says it is not stored cannot be continued. */
+/** Of a response, or of an event that carries one. */
 function keptIds(root: JsonNode): KeptIds | null {
   const response = member(root, 'response') ?? root;
   const responseId = stringMember(response, 'id');
   const stored = member(response, 'store');
-  if (responseId === null || (stored?.kind === 'boolean' && stored.value === false)) return null;
+  if (responseId === null) return null;
   const output = member(response, 'output');
   const items = output?.kind === 'array' ? output.items : [];
-  return { responseId, itemIds: items.flatMap((item) => stringMember(item, 'id') ?? []) };
+  return {
+    stored: !(stored?.kind === 'boolean' && stored.value === false),
+    responseId,
+    itemIds: items.flatMap((item) => stringMember(item, 'id') ?? []),
+  };
 }

@@ -23,6 +23,8 @@ export interface Surface {
 
 /** The ids of a stored answer and of what is in it. */
 export interface KeptIds {
+  /** False where the answer says that it is not stored. */
+  readonly stored: boolean;
   readonly responseId: string;
   readonly itemIds: readonly string[];
 }

@@ -36,7 +36,7 @@ const CONTENT = /^\/messages\/\d+\/content(?:\/\d+\/text)?$/;
 
 /** Reads and checks a body. Throws `GatewayError` with the JSON pointer of the problem. */
 export function readChatRequest(source: string, limits: ReadLimits): ModelRequest {
-  const root = readObject(source, limits.depthMax);
+  const root = readObject(source, limits);
   const model = optionalString(root, 'model');
   const stream = optionalBoolean(root, 'stream') ?? false;
   const messages = member(root, 'messages');

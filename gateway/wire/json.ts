@@ -35,7 +35,7 @@ export interface JsonScalar extends Ranged {
   readonly value: number | boolean | null;
 }
 
-export type JsonProblem = 'invalid_json' | 'duplicate_key' | 'json_too_deep';
+export type JsonProblem = 'invalid_json' | 'duplicate_key' | 'json_too_deep' | 'json_too_large';
 
 /** Why a text was refused and where. Carries no text of the source. */
 export class JsonError extends Error {
@@ -57,19 +57,21 @@ interface Open {
   key: string | null;
 }
 
-/** Reads a whole text. Throws `JsonError`. `depthMax` counts nested objects and arrays. */
-export function parseJson(source: string, depthMax: number): JsonNode {
-  return new Reader(source, depthMax).read();
+/** Reads a whole text. Throws `JsonError`. `depthMax` counts nested objects and arrays, `nodesMax` all values. */
+export function parseJson(source: string, depthMax: number, nodesMax = Number.POSITIVE_INFINITY): JsonNode {
+  return new Reader(source, depthMax, nodesMax).read();
 }
 
 class Reader {
   readonly #source: string;
   readonly #depthMax: number;
+  #nodesLeft: number;
   #at = 0;
 
-  constructor(source: string, depthMax: number) {
+  constructor(source: string, depthMax: number, nodesMax: number) {
     this.#source = source;
     this.#depthMax = depthMax;
+    this.#nodesLeft = nodesMax;
   }
 
   read(): JsonNode {
@@ -91,6 +93,7 @@ class Reader {
   #openOrScalar(stack: Open[]): JsonNode | null {
     const start = this.#at;
     const code = this.#source.charCodeAt(start);
+    if (--this.#nodesLeft < 0) throw new JsonError('json_too_large', start);
     if (code !== 0x7b && code !== 0x5b) return this.#scalar(code);
     if (stack.length >= this.#depthMax) throw new JsonError('json_too_deep', start);
     this.#at++;

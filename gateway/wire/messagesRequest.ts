@@ -38,7 +38,7 @@ const SERVER_KEY = 'authorization_token';
 
 /** Reads and checks a body. Throws `GatewayError` with the JSON pointer of the problem. */
 export function readMessagesRequest(source: string, limits: ReadLimits): ModelRequest {
-  const root = readObject(source, limits.depthMax);
+  const root = readObject(source, limits);
   const model = optionalString(root, 'model');
   const stream = optionalBoolean(root, 'stream') ?? false;
   const messages = member(root, 'messages');

@@ -36,7 +36,7 @@ interface TextsOptions {
 
 /** Reads and checks a legacy completion. Throws `GatewayError` with the JSON pointer of the problem. */
 export function readCompletionsRequest(source: string, limits: ReadLimits): ModelRequest {
-  const root = readObject(source, limits.depthMax);
+  const root = readObject(source, limits);
   const stream = optionalBoolean(root, 'stream') ?? false;
   const reader = new TextsReader(limits, CHAT_WORDS);
   const prompt = member(root, 'prompt');
@@ -58,7 +58,7 @@ export function readModerationsRequest(source: string, limits: ReadLimits): Mode
 }
 
 function readInput(source: string, limits: ReadLimits, options: TextsOptions): ModelRequest {
-  const root = readObject(source, limits.depthMax);
+  const root = readObject(source, limits);
   const reader = new TextsReader(limits, CHAT_WORDS);
   reader.texts(member(root, 'input'), '/input', options);
   return reader.request(source, root, false, ['input']);

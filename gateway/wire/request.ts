@@ -13,6 +13,8 @@ import { SCHEMA_TYPE_WORDS, type Vocabulary } from './vocabulary.ts';
 
 export interface ReadLimits {
   readonly depthMax: number;
+  /** Values of all kinds, each of which costs some hundred bytes while it is read. */
+  readonly nodesMax: number;
   readonly leafBytesMax: number;
   /** Texts of one request. */
   readonly segmentsMax: number;
@@ -185,10 +187,13 @@ function dataAt(value: string, path: string, mediaType?: string): TextData | nul
 }
 
 /** Parses a body that has to be an object. Throws `GatewayError`. */
-export function readObject(source: string, depthMax: number): JsonObject {
+export function readObject(
+  source: string,
+  { depthMax, nodesMax }: Pick<ReadLimits, 'depthMax' | 'nodesMax'>,
+): JsonObject {
   let root: JsonNode;
   try {
-    root = parseJson(source, depthMax);
+    root = parseJson(source, depthMax, nodesMax);
   } catch (cause) {
     if (cause instanceof JsonError) throw new GatewayError(cause.problem, { cause });
     throw cause;

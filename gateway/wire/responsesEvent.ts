@@ -157,7 +157,7 @@ class EventReader extends ResponsesReader {
 
   /** Clients may take the copy for what the deltas said; without a name it goes by that of the call. */
   #copiedCall(root: JsonObject, group: number, family: Family): void {
-    const name = stringMember(root, 'name');
+    const name = stringMember(root, 'name') || null;
     const args = textOf(member(root, family.text));
     if (name === null && args === null) return;
     this.calls.push({

@@ -84,7 +84,7 @@ const MCP_CONNECTION = ['server_url', 'authorization', 'headers'];
 
 /** Reads and checks a body. Throws `GatewayError` with the JSON pointer of the problem. */
 export function readResponsesRequest(source: string, limits: ReadLimits): ModelRequest {
-  const root = readObject(source, limits.depthMax);
+  const root = readObject(source, limits);
   const model = optionalString(root, 'model');
   const stream = optionalBoolean(root, 'stream') ?? false;
   const responseId = optionalString(root, 'previous_response_id');
@@ -198,15 +198,26 @@ function readItem(reader: RequestReader, node: JsonNode, path: string, author: R
 /** Says nothing of what an item holds. */
 const NOT_CONTENT = new Set(['id', 'type', 'status', 'role', 'object', 'created_by', 'phase']);
 
+/** What items that the provider made hold beside what they were asked. */
+const RESULTS: ReadonlyMap<string, string> = new Map([
+  ['image_generation_call', 'result'],
+  ['file_search_call', 'results'],
+  ['code_interpreter_call', 'outputs'],
+]);
+
 /** Whether the provider has to look an item up by its id, since what it holds is not all given. */
 function isStored(node: JsonObject, type: string): boolean {
-  if (stringMember(node, 'id') === null) return false;
+  // Outputs are the client's own.
+  if (!stringMember(node, 'id') || type.endsWith('_output')) return false;
+  const result = RESULTS.get(type);
+  if (result !== undefined) return isEmpty(member(node, result));
   if (type === 'reasoning') return (stringMember(node, 'encrypted_content') ?? '') === '';
   return [...node.entries].every(([key, value]) => NOT_CONTENT.has(key) || isEmpty(value));
 }
 
-function isEmpty(node: JsonNode): boolean {
-  switch (node.kind) {
+function isEmpty(node: JsonNode | null): boolean {
+  switch (node?.kind) {
+    case undefined:
     case 'null':
       return true;
     case 'string':

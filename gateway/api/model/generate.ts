@@ -4,7 +4,7 @@ import type { Caller } from '../../http/auth.ts';
 import type { Exchange } from '../../http/exchange.ts';
 import { digestOf, echoesOf } from '../../kept.ts';
 import type { Surface } from '../../surface/surface.ts';
-import { type JsonNode, member } from '../../wire/json.ts';
+import type { JsonNode } from '../../wire/json.ts';
 import { answerStream, answerWhole } from './answer.ts';
 import { checkProvider, type Place, queryOf } from './place.ts';
 import { type PreparedCall, prepareCall } from './prepare.ts';
@@ -39,18 +39,13 @@ export async function generate(deps: Deps, exchange: Exchange, surface: Surface,
     },
     receipt: prepared.verdict.receipt,
     sentChars: request.segments.reduce((sum, { text }) => sum + text.length, 0),
-    keep: isKept(surface, prepared)
-      ? (root: JsonNode) => keep(deps, exchange, caller, surface, { ...prepared, own }, root)
-      : null,
+    keep:
+      surface.keptIds === null
+        ? null
+        : (root: JsonNode) => keep(deps, exchange, caller, surface, { ...prepared, own }, root),
   };
   if (exchange.stream && surface.stream !== null) await answerStream(turn, surface.stream);
   else await answerWhole(turn);
-}
-
-/** Not every provider repeats in its answer that it was told to keep nothing. */
-function isKept(surface: Surface, { request }: PreparedCall): boolean {
-  const store = member(request.root, 'store');
-  return surface.keptIds !== null && !(store?.kind === 'boolean' && store.value === false);
 }
 
 /** Notes what the provider keeps of this answer, so that it can be asked for, continued and put back. */
@@ -70,16 +65,11 @@ async function keep(
     if (trusted || aside === true || role === 'system' || role === 'developer') return [];
     return [{ role, text: index < before ? text : (verdict.rewritten[index] ?? text) }];
   });
+  const whose = { tenant: caller.tenant, provider: exchange.provider ?? route.provider, ...ids, tokens };
   try {
-    await deps.kept.keep({
-      tenant: caller.tenant,
-      provider: exchange.provider ?? route.provider,
-      ...ids,
-      tokens,
-      planted: [...planted, ...continued.planted],
-      own,
-      history,
-    });
+    // What is not stored cannot be continued, but clients send its items back with their ids.
+    if (!request.stored || !ids.stored) await deps.kept.keepItems(whose);
+    else await deps.kept.keep({ ...whose, planted: [...planted, ...continued.planted], own, history });
   } catch {
     // The answer itself is good; what is lost is that it can be continued, which is then a 404.
     deps.log.warn('response_not_kept', { requestId: exchange.requestId, tenant: caller.tenant });

@@ -8,12 +8,20 @@ import { type Continuation, NOTHING_CONTINUED } from '../../kept.ts';
 import type { Surface } from '../../surface/surface.ts';
 import { countInput } from '../../telemetry/guards.ts';
 import type { RequestBody, Route } from '../../upstream/port.ts';
-import { applySplices, insertIntoString, replaceString, type Splice } from '../../wire/json.ts';
+import {
+  applySplices,
+  insertIntoString,
+  type JsonObject,
+  member,
+  replaceString,
+  type Splice,
+} from '../../wire/json.ts';
 import type { ModelRequest } from '../../wire/request.ts';
 import type { Place } from './place.ts';
 
 export interface PreparedCall {
-  readonly request: ModelRequest;
+  /** Without the tree, which would take many times the body's bytes until the answer is over. */
+  readonly request: Pick<ModelRequest, 'stream' | 'segments'> & { readonly stored: boolean };
   readonly verdict: Verdict;
   readonly route: Route;
   readonly body: RequestBody;
@@ -39,6 +47,7 @@ export async function prepareCall(
   });
   const request = surface.readRequest(text, {
     depthMax: limits.jsonDepthMax,
+    nodesMax: limits.jsonNodesMax,
     leafBytesMax: limits.textLeafBytesMax,
     segmentsMax: limits.segmentsMax,
   });
@@ -62,10 +71,11 @@ export async function prepareCall(
   const model = place.deployment ?? request.model;
   const route = routeOf(deps, surface, place, model, continued);
   const named = model ?? (await route.defaultModel());
-  if (named !== null && named !== request.model) splices.push(modelSplice(request, named));
+  if (named !== null && named !== request.model) splices.push(modelSplicer(request)(named));
   const tokens = [...new Set([...planted.tokens, ...continued.tokens])];
+  const { stream, root } = request;
   return {
-    request,
+    request: { stream, segments: request.segments, stored: isStored(root) },
     verdict,
     route,
     body: bodyOf(request, bytes, splices, named),
@@ -123,24 +133,28 @@ function routeOf(deps: Deps, surface: Surface, place: Place, model: string | nul
   return deps.providers.route({ surface: surface.id, model, provider: continued.provider });
 }
 
-/** Names a model in place of the request's, or in front of the first member. */
-function modelSplice({ root }: ModelRequest, model: string): Splice {
-  const existing = root.entries.get('model');
-  if (existing !== undefined) return { start: existing.start, end: existing.end, text: JSON.stringify(model) };
-  const at = root.start + 1;
-  return { start: at, end: at, text: `"model":${JSON.stringify(model)},` };
+/** Not every provider repeats in its answer that it was told to keep nothing. */
+function isStored(root: JsonObject): boolean {
+  const store = member(root, 'store');
+  return !(store?.kind === 'boolean' && store.value === false);
 }
 
-/** The splices have put `named` in already, where it differs from what the request says. */
+/** Names a model in place of the request's, or in front of the first member. */
+function modelSplicer({ root }: ModelRequest): (model: string) => Splice {
+  const at = root.start + 1;
+  const { start, end } = root.entries.get('model') ?? { start: at, end: at };
+  return (model) => ({ start, end, text: start === end ? `"model":${JSON.stringify(model)},` : JSON.stringify(model) });
+}
+
+/** `named` is the model that the body names as it is. */
 function bodyOf(request: ModelRequest, bytes: Buffer, splices: readonly Splice[], named: string | null): RequestBody {
-  const own = splices.length === 0 ? bytes : Buffer.from(applySplices(request.source, splices), 'utf8');
-  const existing = request.root.entries.get('model');
+  const { source } = request;
+  const own = splices.length === 0 ? bytes : Buffer.from(applySplices(source, splices), 'utf8');
+  const rename = modelSplicer(request);
+  const others = splices.filter(({ start }) => start !== rename('').start);
   return {
     kind: 'bytes',
-    of: (model) => {
-      if (model === null || model === named) return own;
-      const others = splices.filter((splice) => splice.start !== (existing?.start ?? request.root.start + 1));
-      return Buffer.from(applySplices(request.source, [...others, modelSplice(request, model)]), 'utf8');
-    },
+    of: (model) =>
+      model === null || model === named ? own : Buffer.from(applySplices(source, [...others, rename(model)]), 'utf8'),
   };
 }

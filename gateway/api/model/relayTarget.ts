@@ -29,12 +29,22 @@ export function relayTarget(url: string): RelayTarget | null {
   const path = mark === -1 ? url : url.slice(0, mark);
   const query = mark === -1 ? '' : url.slice(mark);
   const [empty, ...segments] = path.split('/');
-  const plain = segments.every((part) => PLAIN.test(part) && part !== '.' && part !== '..');
+  const plain = segments.every((part) => PLAIN.test(part) && isUtf8(part) && part !== '.' && part !== '..');
   if (empty !== '' || !plain || !QUERY.test(query)) return null;
   const { provider, rest } = withoutPrefix(segments);
   const segment = rest[0];
   if (segment === undefined || !SEGMENT.test(segment)) return null;
   return { provider, segment, path: `/${rest.join('/')}`, query };
+}
+
+/** Bytes that are no UTF-8, such as overlong dots, are read by every server in its own way. */
+function isUtf8(part: string): boolean {
+  try {
+    decodeURIComponent(part);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Whether the policy lists the endpoint; inspected ones never count as listed. */

@@ -28,7 +28,7 @@ export async function openCall(deps: Deps, exchange: Exchange): Promise<Opened> 
     bytesMax: limits.validateBodyBytesMax,
     timeoutMs: timeouts.clientBodyMs,
   });
-  const root = readObject(text, limits.jsonDepthMax);
+  const root = readObject(text, { depthMax: limits.jsonDepthMax, nodesMax: limits.jsonNodesMax });
   const key = presentedKey(exchange.headers, stringOrNull(root, 'token'));
   const caller = await authenticate(deps, key, 'validate', stringOrNull(root, 'tenant'));
   exchange.tenant = caller.tenant;

@@ -80,8 +80,14 @@ describe('J6 large bodies', () => {
     if (on.forwards) expect(rig.mock.last.text).toContain(' The end.');
   });
 
+  it.each(names(INPUTS))('%s: half a million values without a text are too many', async (_, on) => {
+    const x = Array.from({ length: 500_000 }, () => []);
+    expect(await send(on, { ...on.says('Hello'), x })).toBe('refused 413 json_too_large');
+  });
+
   it('chat: 200,000 messages are too many, and none of them is let through', async () => {
-    expect(await send(CHAT, { messages: turns(200_000, 'Hello') })).toBe('refused 413 request_too_large');
+    expect(await send(CHAT, { messages: turns(200_000, 'Hello') })).toBe('refused 413 json_too_large');
+    expect(await send(CHAT, { messages: turns(50_000, 'Hello') })).toBe('refused 413 request_too_large');
   });
 
   /** So many texts in one body, the last of them this. */

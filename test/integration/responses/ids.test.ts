@@ -172,6 +172,31 @@ describe('an answer that is not stored', () => {
     }
   });
 
+  it('has items that the client may send back with their ids', async () => {
+    const reasoning = { id: 'rs_unstored', type: 'reasoning', summary: [{ type: 'summary_text', text: 'Hm.' }] };
+    rig.mock.reply({ json: responseObject({ id: 'resp_items', store: false, output: [reasoning] }) });
+    expect((await create(rig.gateway, { store: false })).status).toBe(200);
+    const replay = { store: false, input: [reasoning, { role: 'user', content: 'Go on' }] };
+    expect((await create(rig.gateway, replay)).status).toBe(200);
+    const foreign = { ...reasoning, id: 'rs_of_somebody' };
+    expect((await create(rig.gateway, { ...replay, input: [foreign] })).status).toBe(404);
+  });
+
+  it.each([
+    { type: 'image_generation_call', id: 'ig_1', status: 'completed', result: null, size: '1024x1024' },
+    { type: 'file_search_call', id: 'fs_1', status: 'completed', queries: ['x'], results: null },
+    { type: 'code_interpreter_call', id: 'ci_1', status: 'completed', code: '1', container_id: 'c', outputs: null },
+  ])('is not known by an item without its result: $type', async (item) => {
+    expect((await create(rig.gateway, { input: [item] })).status).toBe(404);
+  });
+
+  it.each([
+    { type: 'local_shell_call_output', id: 'lso_1', output: '' },
+    { type: 'reasoning', id: '', summary: [] },
+  ])('is not asked for by $type', async (item) => {
+    expect((await create(rig.gateway, { input: [item, { role: 'user', content: 'Hi' }] })).status).toBe(200);
+  });
+
   it.each([400, 500])('because the provider answered %s, is not known', async (status) => {
     rig.mock.reply({ status, json: { id: 'resp_refused', object: 'response', error: { message: 'No.' } } });
     expect((await create(rig.gateway)).status).toBe(status);

@@ -76,6 +76,21 @@ describe('the name of a tool call', () => {
     expect(named({ id: 'c1', function: { name: 'get_weather', arguments: '{}' } }, again, again).state).toBe('done');
   });
 
+  it.each([
+    ['empty ids behind the first', { id: '', function: { name: '', arguments: '{"a"' } }],
+    ['another id in every chunk', { id: 'x1', function: { arguments: '{"a"' } }],
+    ['the word null for an id', { id: 'null', function: { arguments: '{"a"' } }],
+  ])('is given once by providers with %s', (_, part) => {
+    const end = { id: 'x2', function: { arguments: ':1}' } };
+    expect(named({ id: 'c1', function: { name: 'get_weather', arguments: '' } }, part, end).state).toBe('done');
+  });
+
+  it('begins another call behind arguments that are complete', () => {
+    const whole = (name: string) => ({ function: { name, arguments: '{"a":1}' } });
+    expect(named(whole('get_weather'), whole('delete_draft')).state).toBe('done');
+    expect(named(whole('get_weather'), whole('wipe')).state).toBe('blocked');
+  });
+
   it('belongs to another call once the id is another one', () => {
     const first = { id: 'c1', function: { name: 'get_weather', arguments: '{"a":1}' } };
     const second = { id: 'c2', function: { name: 'get_weather', arguments: '{"b":2}' } };

@@ -66,15 +66,20 @@ describe('a stream that is stopped', () => {
 });
 
 describe('ids of what the provider keeps', () => {
+  const ids = { stored: true, responseId: 'resp_1', itemIds: ['msg_1', 'fc_1'] };
+
   it('are those of the response and its items, from an answer or an event', () => {
-    const ids = { responseId: 'resp_1', itemIds: ['msg_1', 'fc_1'] };
     expect(responsesSurface.keptIds?.(parse(LAST))).toEqual(ids);
     expect(responsesSurface.keptIds?.(parse(event('response.completed')))).toEqual(ids);
-    expect(responsesSurface.keptIds?.(parse(event('response.created')))).toEqual({ responseId: 'resp_1', itemIds: [] });
+    expect(responsesSurface.keptIds?.(parse(event('response.created')))).toEqual({
+      stored: true,
+      responseId: 'resp_1',
+      itemIds: [],
+    });
   });
 
-  it('are none for a response that is not stored', () => {
-    expect(responsesSurface.keptIds?.(parse({ ...LAST, store: false }))).toBeNull();
+  it('say whether the response is stored, and are none for what is none', () => {
+    expect(responsesSurface.keptIds?.(parse({ ...LAST, store: false }))).toEqual({ ...ids, stored: false });
     expect(responsesSurface.keptIds?.(parse({ error: { message: 'No.' } }))).toBeNull();
   });
 });

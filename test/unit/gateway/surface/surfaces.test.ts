@@ -7,7 +7,7 @@ import { countTokensSurface, messagesSurface } from '../../../../gateway/surface
 import { moderationsSurface } from '../../../../gateway/surface/moderations.ts';
 import { parse } from '../wire/coverage.ts';
 
-const LIMITS = { depthMax: 64, leafBytesMax: 1000, segmentsMax: 100_000 };
+const LIMITS = { depthMax: 64, leafBytesMax: 1000, segmentsMax: 100_000, nodesMax: 1_000_000 };
 
 describe('surfaces', () => {
   it('say where they are and whether they stream', () => {

@@ -152,3 +152,10 @@ describe('splices', () => {
     }
   });
 });
+
+it('refuses more values than it may read, of whatever kind', () => {
+  for (const source of ['[[],[],[]]', '[{},{},{}]', '[1,2,3]', '{"a":1,"b":2,"c":3}']) {
+    expect(() => parseJson(source, 8, 3)).toThrow('json_too_large');
+    expect(parseJson(source, 8, 4).end).toBe(source.length);
+  }
+});

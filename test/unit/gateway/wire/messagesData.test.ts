@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { readMessagesRequest } from '../../../../gateway/wire/messagesRequest.ts';
 import type { ModelRequest } from '../../../../gateway/wire/request.ts';
 
-const LIMITS = { depthMax: 64, leafBytesMax: 100_000, segmentsMax: 100_000 };
+const LIMITS = { depthMax: 64, leafBytesMax: 100_000, segmentsMax: 100_000, nodesMax: 1_000_000 };
 const base64 = (text: string): string => Buffer.from(text, 'utf8').toString('base64');
 const withContent = (content: unknown, role = 'user') =>
   readMessagesRequest(JSON.stringify({ messages: [{ role, content }] }), LIMITS);

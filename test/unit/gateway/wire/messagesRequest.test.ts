@@ -4,7 +4,7 @@ import { eachString, parseJson } from '../../../../gateway/wire/json.ts';
 import { readMessagesRequest } from '../../../../gateway/wire/messagesRequest.ts';
 import type { WireSegment } from '../../../../gateway/wire/request.ts';
 
-const LIMITS = { depthMax: 64, leafBytesMax: 100_000, segmentsMax: 100_000 };
+const LIMITS = { depthMax: 64, leafBytesMax: 100_000, segmentsMax: 100_000, nodesMax: 1_000_000 };
 const HELLO = { role: 'user', content: 'hello' };
 const base64 = (text: string): string => Buffer.from(text, 'utf8').toString('base64');
 
@@ -422,13 +422,15 @@ describe('a Messages request that is none', () => {
   });
 
   it('is refused as too large for a text above the bound, decoded ones too', () => {
-    const limits = { ...LIMITS, leafBytesMax: 8, segmentsMax: 100_000 };
+    const limits = { ...LIMITS, leafBytesMax: 8, segmentsMax: 100_000, nodesMax: 1_000_000 };
     const long = { messages: [{ role: 'user', content: 'ääääa' }] };
     expect(failure(JSON.stringify(long), limits)).toEqual({ code: 'request_too_large', param: '/messages/0/content' });
     const source = { type: 'base64', media_type: 'text/plain', data: base64('ääääa') };
     const encoded = { messages: [{ role: 'user', content: [{ type: 'document', source }] }] };
     source.data = base64('ä'.repeat(8));
-    expect(failure(JSON.stringify(encoded), { ...LIMITS, leafBytesMax: 12, segmentsMax: 100_000 })).toEqual({
+    expect(
+      failure(JSON.stringify(encoded), { ...LIMITS, leafBytesMax: 12, segmentsMax: 100_000, nodesMax: 1_000_000 }),
+    ).toEqual({
       code: 'request_too_large',
       param: '/messages/0/content/0/source/data',
     });

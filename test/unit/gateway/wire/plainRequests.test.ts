@@ -7,7 +7,7 @@ import {
 } from '../../../../gateway/wire/plainRequests.ts';
 import type { ModelRequest, ReadLimits } from '../../../../gateway/wire/request.ts';
 
-const LIMITS = { depthMax: 64, leafBytesMax: 100_000, segmentsMax: 100_000 };
+const LIMITS = { depthMax: 64, leafBytesMax: 100_000, segmentsMax: 100_000, nodesMax: 1_000_000 };
 type Read = (source: string, limits: ReadLimits) => ModelRequest;
 
 /** `~` stands in front of what stands aside. */
@@ -66,7 +66,7 @@ describe.each(READERS)('a request for %s', (_name, read, member) => {
 
   it('is refused for a text above the bound', () => {
     const source = JSON.stringify({ [member]: ['ok', 'äääää'] });
-    expect(() => read(source, { ...LIMITS, leafBytesMax: 8, segmentsMax: 100_000 })).toThrow(
+    expect(() => read(source, { ...LIMITS, leafBytesMax: 8, segmentsMax: 100_000, nodesMax: 1_000_000 })).toThrow(
       expect.objectContaining({ code: 'request_too_large', param: `/${member}/1` }),
     );
   });

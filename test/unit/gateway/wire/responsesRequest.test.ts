@@ -4,7 +4,7 @@ import { eachString } from '../../../../gateway/wire/json.ts';
 import type { ModelRequest } from '../../../../gateway/wire/request.ts';
 import { readResponsesRequest } from '../../../../gateway/wire/responsesRequest.ts';
 
-const LIMITS = { depthMax: 64, leafBytesMax: 4096, segmentsMax: 100_000 };
+const LIMITS = { depthMax: 64, leafBytesMax: 4096, segmentsMax: 100_000, nodesMax: 1_000_000 };
 
 const read = (body: unknown): ModelRequest => readResponsesRequest(JSON.stringify(body), LIMITS);
 const rows = ({ segments }: ModelRequest): [string, string, string, boolean][] =>
