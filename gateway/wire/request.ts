@@ -6,7 +6,7 @@
 import type { Carrier } from '../../engine/canary/derive.ts';
 import type { Role, Segment } from '../../engine/types.ts';
 import { GatewayError } from '../errors.ts';
-import { HEAD_CHARS_MAX, isProse, readData, type TextData } from './dataUrl.ts';
+import { DataError, type DataOptions, isProse, readData, type TextData } from './dataUrl.ts';
 import { eachString, JsonError, type JsonNode, type JsonObject, type JsonString, member, parseJson } from './json.ts';
 import { namedKeys } from './namedKeys.ts';
 import { SCHEMA_TYPE_WORDS, type Vocabulary } from './vocabulary.ts';
@@ -125,11 +125,9 @@ export class RequestReader {
 
   /** A string that stands for data: text where text is in it, else only noted. Throws `invalid_request`. */
   data(leaf: JsonString, path: string, part: string, mediaType?: string): void {
-    const read = dataAt(leaf.value, path, mediaType);
-    if (read === null) {
-      this.note(part);
-      return;
-    }
+    const read = dataAt(leaf.value, path, { mediaType: mediaType ?? null, textBytesMax: this.#leafBytesMax });
+    if (read === null || read.partial) this.note(part);
+    if (read === null) return;
     const { mime, text, encode } = read;
     const back = encode === null ? { leaf: null } : { leaf, encode };
     this.#segment({ path, role: 'document', mime, text, aside: false, ...back });
@@ -177,11 +175,11 @@ export class RequestReader {
   }
 }
 
-function dataAt(value: string, path: string, mediaType?: string): TextData | null {
+function dataAt(value: string, path: string, options: DataOptions): TextData | null {
   try {
-    return readData(value, mediaType);
+    return readData(value, options);
   } catch (error) {
-    if (error instanceof RangeError) throw invalid(path, `expected at most ${HEAD_CHARS_MAX} characters of type`);
+    if (error instanceof DataError) throw invalid(path, `expected ${error.message}`);
     throw error;
   }
 }

@@ -1,4 +1,5 @@
 /** Bytes that may be a text: told apart by what they are, whatever type they are said to have, and decoded. */
+import { wideRuns } from './printableRuns.ts';
 
 export interface DecodedText {
   readonly text: string;
@@ -44,6 +45,61 @@ const SIGNATURES = [
 const WEAK_SIGNATURES = ['GIF8', 'RIFF', 'OggS', 'fLaC', 'wOF', 'ID3', 'BM', 'BZh', 'FORM'];
 const FTYP = /^\0[\s\S]{3}ftyp/;
 
+/** Stands for any one byte, which is no character of Latin-1. */
+const ANY = '\u0100';
+const SIZE = ANY.repeat(4);
+const IMAGES = [
+  '\x89PNG\r\n\x1a\n',
+  '\xff\xd8\xff',
+  'GIF87a',
+  'GIF89a',
+  `RIFF${SIZE}WEBP`,
+  'II*\0',
+  'MM\0*',
+  '\0\0\x01\0',
+];
+const SOUNDS = ['ID3\x02\0', 'ID3\x03\0', 'ID3\x04\0', `RIFF${SIZE}WAVE`, 'OggS\0', 'fLaC\0', `FORM${SIZE}AIF`];
+const FRAMES = ['\xff\xfb', '\xff\xfa', '\xff\xf3', '\xff\xf2', '\xff\xf1', '\xff\xf9', '\xff\xe3'];
+const MATROSKA = '\x1aE\xdf\xa3';
+const FILMS = [`RIFF${SIZE}AVI `, 'OggS\0', '\0\0\x01\xba', '\0\0\x01\xb3'];
+const BOXES = `\0${ANY.repeat(3)}ftyp`;
+const PDF = ['%PDF-1.', '%PDF-2.'];
+const ZIP = ['PK\x03\x04', 'PK\x05\x06', 'PK\x07\x08'];
+const OLE = '\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1';
+const ARCHIVES = ['7z\xbc\xaf\x27\x1c', '\xfd7zXZ\0', 'Rar!\x1a\x07', 'SQLite format 3\0'];
+/** What files of a type begin with. */
+const TYPE_STARTS: readonly (readonly [type: RegExp, starts: readonly string[]])[] = [
+  [/^image\//, [...IMAGES, BOXES]],
+  [/^audio\//, [...SOUNDS, ...FRAMES, MATROSKA, BOXES]],
+  [/^video\//, [...FILMS, MATROSKA, BOXES]],
+  [/^application\/pdf$/, PDF],
+  [/^application\/(?:zip$|x-zip|epub\+zip$|java-archive$|vnd\.openxmlformats-|vnd\.oasis\.opendocument)/, ZIP],
+  [/^application\/(?:msword$|vnd\.ms-)/, [OLE]],
+  [/^application\/(?:x-)?gzip$/, ['\x1f\x8b\x08']],
+];
+const LONG_START_CHARS = 5;
+/** Long enough to tell a file whose type is not said. */
+const LONG_STARTS = [...IMAGES, ...SOUNDS, ...FILMS, BOXES, ...PDF, OLE, ...ARCHIVES].filter(
+  ({ length }) => length >= LONG_START_CHARS,
+);
+
+/** Whether a file begins as files of its type do. */
+export function beginsLike(bytes: Buffer, mime: string): boolean {
+  return TYPE_STARTS.some(([type, starts]) => type.test(mime) && beginsWithOneOf(bytes, starts));
+}
+
+/** Whether a file begins with a signature that hardly any other file begins with. */
+export function beginsLikeData(bytes: Buffer): boolean {
+  return beginsWithOneOf(bytes, LONG_STARTS);
+}
+
+function beginsWithOneOf(bytes: Buffer, starts: readonly string[]): boolean {
+  return starts.some(
+    (start) =>
+      bytes.length >= start.length && [...start].every((char, at) => char === ANY || char.charCodeAt(0) === bytes[at]),
+  );
+}
+
 /** Whether the start of a file looks like text. Wrong only for data that has hardly an unprintable byte at its start. */
 export function looksLikeText(bytes: Buffer): boolean {
   const start = bytes.subarray(0, SNIFF_BYTES);
@@ -52,6 +108,7 @@ export function looksLikeText(bytes: Buffer): boolean {
   if (SIGNATURES.some((signature) => latin1.startsWith(signature)) || FTYP.test(latin1)) return false;
   if (start.length < SIGNATURE_ALONE_BYTES && WEAK_SIGNATURES.some((signature) => latin1.startsWith(signature)))
     return false;
+  if (hasUtf32Mark(start)) return false;
   if (utf16Order(start) !== null) return true;
   const { unprintable, plain } = countBytes(start);
   if (unprintable * UNPRINTABLE_ONE_IN > start.length) return false;
@@ -61,10 +118,14 @@ export function looksLikeText(bytes: Buffer): boolean {
 
 /** Null when there is nothing in them that can be read. */
 export function decodeText(bytes: Buffer, charset: string | null): DecodedText | null {
+  if (hasUtf32Mark(bytes)) return { text: wideRuns(bytes, Number.POSITIVE_INFINITY), encode: null };
   const order = utf16Order(bytes) ?? (charset === 'utf-16be' ? 'be' : charset?.startsWith('utf-16') ? 'le' : null);
   if (order !== null) return decodeUtf16(bytes, order);
   const bom = bytes.subarray(0, 3).equals(UTF8_BOM) ? UTF8_BOM : NO_BYTES;
   const text = utf8(bytes.subarray(bom.length));
+  // NULs between letters: wider characters than the bytes are read as.
+  const wide = text?.includes('\0\0') ? wideRuns(bytes, Number.POSITIVE_INFINITY) : '';
+  if (text !== null && wide !== '') return { text: `${text}\n${wide}`, encode: null };
   if (text !== null) return { text, encode: (changed) => Buffer.concat([bom, Buffer.from(changed, 'utf8')]) };
 
   // One wrong byte must not hide the text around it, in whatever letters that is written.
@@ -98,6 +159,11 @@ function utf8(bytes: Buffer, { partial = false }: { readonly partial?: boolean }
   } catch {
     return null;
   }
+}
+
+function hasUtf32Mark(bytes: Buffer): boolean {
+  const mark = bytes.toString('latin1', 0, 4);
+  return mark === '\xff\xfe\0\0' || mark === '\0\0\xfe\xff';
 }
 
 type ByteOrder = 'le' | 'be';

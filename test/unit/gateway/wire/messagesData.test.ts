@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { readMessagesRequest } from '../../../../gateway/wire/messagesRequest.ts';
 import type { ModelRequest } from '../../../../gateway/wire/request.ts';
+import { testEngine } from '../../../helpers/engine.ts';
+import { seeded } from '../../../helpers/random.ts';
+
+const random = seeded('files');
 
 const LIMITS = { depthMax: 64, leafBytesMax: 100_000, segmentsMax: 100_000, nodesMax: 1_000_000 };
 const base64 = (text: string): string => Buffer.from(text, 'utf8').toString('base64');
@@ -55,5 +59,48 @@ describe('what a Messages request passes off as data, as types or as ids', () =>
     const segment = request.segments.find(({ path }) => path.endsWith('/data'));
     expect(segment?.text).toBe('café “bar”');
     expect(segment?.encode?.('café “bar”')).toBe(data);
+  });
+
+  it.each(['%PDF ', 'ID3\x03', '\x01'.repeat(30)])(
+    'reads, and notes, a file that hides its text behind %j',
+    (start) => {
+      const data = base64(`${start}a text for the model`);
+      for (const media_type of ['application/octet-stream', 'application/pdf', undefined]) {
+        const request = withContent([{ type: 'document', source: { type: 'base64', media_type, data } }]);
+        const segment = request.segments.find(({ path }) => path.endsWith('/data'));
+        expect(segment).toMatchObject({ role: 'document', leaf: null, trusted: false });
+        expect(segment?.text).toContain('a text for the model');
+        expect(request.binary).toEqual(['/messages/0/content/0/source']);
+      }
+    },
+  );
+
+  it('refuses more pieces of base64 than its bound, and names the place', () => {
+    const data = 'QQ=='.repeat(5_000);
+    const source = { type: 'base64', media_type: 'text/plain', data };
+    expect(() => withContent([{ type: 'document', source }])).toThrow(
+      expect.objectContaining({ code: 'invalid_request', param: '/messages/0/content/0/source/data' }),
+    );
+  });
+
+  it('notes an image that begins like a text above the bound', () => {
+    const source = { type: 'base64', media_type: 'image/png', data: base64('a text '.repeat(20_000)) };
+    const request = withContent([{ type: 'image', source }]);
+    expect(request.binary).toEqual(['/messages/0/content/0/source']);
+    expect(request.segments.find(({ path }) => path.endsWith('/data'))?.text).toHaveLength(100_000);
+  });
+
+  it('passes random bytes of a type that nobody has listed', async () => {
+    const { engine, policy } = testEngine();
+    let read = 0;
+    for (let sample = 0; sample < 50; sample++) {
+      const words = Uint32Array.from({ length: 16_384 }, () => random.int(2 ** 32));
+      const data = Buffer.from(words.buffer).toString('base64');
+      const source = { type: 'base64', media_type: 'application/octet-stream', data };
+      const { segments } = withContent([{ type: 'document', source }]);
+      if (segments.some(({ path }) => path.endsWith('/data'))) read++;
+      expect((await engine.inspect(segments, { policy, tool: null })).action).toBe('pass');
+    }
+    expect(read).toBeGreaterThan(0);
   });
 });
