@@ -210,14 +210,18 @@ function isStored(node: JsonObject, type: string): boolean {
   // Outputs are the client's own.
   if (!stringMember(node, 'id') || type.endsWith('_output')) return false;
   const result = RESULTS.get(type);
-  if (result !== undefined) return isEmpty(member(node, result));
+  if (result !== undefined) return isMissing(member(node, result));
   if (type === 'reasoning') return (stringMember(node, 'encrypted_content') ?? '') === '';
   return [...node.entries].every(([key, value]) => NOT_CONTENT.has(key) || isEmpty(value));
 }
 
-function isEmpty(node: JsonNode | null): boolean {
-  switch (node?.kind) {
-    case undefined:
+/** An empty list is a result. */
+function isMissing(node: JsonNode | null): boolean {
+  return node === null || node.kind === 'null' || (node.kind === 'string' && node.value === '');
+}
+
+function isEmpty(node: JsonNode): boolean {
+  switch (node.kind) {
     case 'null':
       return true;
     case 'string':
