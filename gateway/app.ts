@@ -40,9 +40,11 @@ export function buildApp(deps: Deps): App {
   for (const route of MODEL_ROUTES) {
     app.on(route.method, route.path, wrap(deps, route.label, route.handle, errorsOf(route)));
   }
-  for (const route of MODEL_ROUTES) {
-    const methods = MODEL_ROUTES.filter(({ path }) => path === route.path).map(({ method }) => method);
-    app.all(route.path, wrap(deps, route.label, refuse('method_not_allowed', methods.join(', ')), errorsOf(route)));
+  for (const path of new Set(MODEL_ROUTES.map((route) => route.path))) {
+    const routes = MODEL_ROUTES.filter((route) => route.path === path);
+    const [first] = routes as [ModelRoute, ...ModelRoute[]];
+    const methods = routes.map(({ method }) => method).join(', ');
+    app.all(path, wrap(deps, first.label, refuse('method_not_allowed', methods), errorsOf(first)));
   }
   app.all('/v1/*', wrap(deps, '/v1/*', relayUnread, openaiError));
   app.all('/openai/:provider/*', wrap(deps, '/v1/*', relayUnread, openaiError));

@@ -10,6 +10,7 @@ import { GatewayError } from './errors.ts';
 import { Lru } from './lru.ts';
 import type { Secrets } from './secrets.ts';
 import type { KeptRecord, Store } from './store/port.ts';
+import type { EchoFormat } from './stream/echoes.ts';
 import type { Continued } from './wire/request.ts';
 
 const HOUR_MS = 3_600_000;
@@ -155,7 +156,7 @@ export class Kept {
       const known = await this.#deps.store.kept(tenant, storedId(id), now);
       if (known === null) added.push(this.#seal(response, id, itemOf(tokens)));
     }
-    if (added.length > 0) await this.#put(added);
+    await this.#put(added);
   }
 
   /** False when there was none. */
@@ -172,6 +173,8 @@ export class Kept {
   }
 
   async #put(records: readonly KeptRecord[]): Promise<void> {
+    // A write waits for the disk, whether or not there is something to write.
+    if (records.length === 0) return;
     for (const one of records) this.#pending.set(keyOf(one.tenant, one.id), one);
     try {
       await this.#deps.store.putKept(records);
@@ -248,16 +251,11 @@ export function digestOf(text: string): string {
   return createHash('sha256').update(text, 'utf8').digest('base64url');
 }
 
-/** What a provider repeats of the prompt, and how the client wrote it. */
-export interface Echoes {
-  /** The client's own words: the text without the lines that were planted in it. */
-  readonly restore: (text: string) => string;
-  /** True for a trusted text exactly as the client sent it: whatever it holds is no news to it. */
-  readonly isOwn: (text: string) => boolean;
-}
-
-/** @param own digests of the client's trusted texts */
-export function echoesOf(planted: readonly string[], own: readonly string[]): Echoes {
+/**
+ * What a provider repeats of the prompt, without the lines that were planted in it.
+ * @param own digests of the client's trusted texts
+ */
+export function echoesOf(planted: readonly string[], own: readonly string[]): Required<EchoFormat> {
   // The longest first: the line of an empty text is a part of every other one with its token.
   const lines = [...new Set(planted)].filter((line) => line !== '').sort((a, b) => b.length - a.length);
   const texts = new Set(own);

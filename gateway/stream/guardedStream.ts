@@ -9,17 +9,10 @@
 import type { OutputSession } from '../../engine/stream/session.ts';
 import type { GatewayError } from '../errors.ts';
 import { type AnswerPart, type GroupState, mergeUsage, type Piece, type Usage } from '../wire/answer.ts';
-import {
-  JsonError,
-  type JsonNode,
-  type JsonString,
-  parseJson,
-  replaceString,
-  type Splice,
-  stringMember,
-} from '../wire/json.ts';
+import { JsonError, type JsonNode, parseJson, type Splice, stringMember } from '../wire/json.ts';
 import { type CutReason, planCut } from './cut.ts';
 import type { StreamDialect } from './dialect.ts';
+import { type EchoFormat, restoreEchoes } from './echoes.ts';
 import { type Carry, type HeldFrame, type HeldPiece, heldGroup, renderCarries, renderFrame } from './heldFrame.ts';
 import { reframe, type SseFrame } from './sse.ts';
 import { ToolCalls } from './toolCalls.ts';
@@ -52,12 +45,8 @@ interface Group {
 }
 
 /** The part of a surface that a stream needs. */
-export interface StreamFormat {
+export interface StreamFormat extends EchoFormat {
   readonly dialect: StreamDialect;
-  /** The client's own words for a text in which the provider repeats the prompt. */
-  readonly restore: (text: string) => string;
-  /** True for what the client itself sent as a trusted text: whatever it holds is no news to it. */
-  readonly isOwn?: (text: string) => boolean;
   /** Looks at the first event and at the one that ends the answer. */
   readonly onBorder: ((root: JsonNode) => void) | null;
 }
@@ -194,7 +183,7 @@ export class GuardedStream {
   #read(frame: SseFrame, { root, part }: { root: JsonNode; part: AnswerPart }): void {
     const session = this.#session;
     for (const leaf of part.leaves) session.pushLeaf(leaf.name, leaf.text);
-    const splices = part.echoes.length === 0 ? NO_SPLICES : this.#readEchoes(part.echoes);
+    const splices = part.echoes.length === 0 ? NO_SPLICES : restoreEchoes(session, part.echoes, this.#format);
     const pieces: HeldPiece[] = [];
     for (const piece of part.pieces) {
       // Nothing more of it will leave, so nothing more has to be read.
@@ -248,14 +237,6 @@ export class GuardedStream {
       from: carry?.from ?? from,
       to: from + leaf.value.length,
     };
-  }
-
-  #readEchoes(echoes: readonly JsonString[]): Splice[] {
-    return echoes.flatMap((leaf) => {
-      const text = this.#format.restore(leaf.value);
-      if (this.#format.isOwn?.(text) !== true) this.#session.pushLeaf('echo', text);
-      return text === leaf.value ? [] : [replaceString(leaf, text)];
-    });
   }
 
   /** The name decides how clients read an event where events are named; only the one that was inspected may be there. */

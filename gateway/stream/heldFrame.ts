@@ -26,7 +26,7 @@ export interface HeldGroup extends Omit<GroupState, 'logprobs'> {
 /** Lets go of the tree; where there is nothing to let go of, the group itself. */
 export function heldGroup(group: GroupState): HeldGroup {
   const { index, finished, toolCalls, logprobs } = group;
-  if (logprobs === null) return { index, finished, toolCalls, logprobs };
+  if (logprobs === null) return group;
   const range = logprobs.kind === 'null' ? null : { start: logprobs.start, end: logprobs.end };
   return { index, finished, toolCalls, logprobs: range };
 }

@@ -151,8 +151,8 @@ export class ToolCalls {
    * A name that is only repeated is one name.
    */
   #namesOf({ names, nameOf }: Written): (string | null)[] {
-    const given = names.length === 0 && nameOf !== null ? [this.#names.get(nameOf) ?? ''] : names;
-    const said = given.filter((name) => name !== '');
+    const shared = nameOf === null ? undefined : this.#names.get(nameOf);
+    const said = names.length === 0 && shared !== undefined ? [shared] : names;
     if (said.length === 0) return [null];
     const distinct = new Set(said);
     return distinct.size === 1

@@ -5,8 +5,6 @@ import type { Usage } from '../wire/answer.ts';
 
 /** Of English text; good enough to see that something was spent. */
 const CHARS_PER_TOKEN = 4;
-/** No answer costs more; one such number would make a counter useless until the process ends. */
-const TOKENS_MAX = 1e9;
 
 /** So many characters were sent, and of the answer so many received. */
 export function recordUsage(
@@ -16,8 +14,9 @@ export function recordUsage(
   sentChars: number,
   receivedChars: number,
 ): void {
-  const input = counted(usage?.inputTokens);
-  const output = counted(usage?.outputTokens);
+  // Counts that cannot be true were left out when the answer was read.
+  const input = usage?.inputTokens ?? null;
+  const output = usage?.outputTokens ?? null;
   const inputTokens = input ?? estimated(sentChars);
   const outputTokens = output ?? estimated(receivedChars);
   exchange.inputTokens = inputTokens;
@@ -27,13 +26,6 @@ export function recordUsage(
   deps.metrics.tokens('output', output === null ? 'estimated' : 'provider', outputTokens);
 }
 
-/** A count that can be true; null for every other. */
-function counted(tokens: number | null | undefined): number | null {
-  return Number.isInteger(tokens) && (tokens as number) >= 0 && (tokens as number) <= TOKENS_MAX
-    ? (tokens as number)
-    : null;
-}
-
 function estimated(chars: number): number {
-  return Math.min(TOKENS_MAX, Math.ceil(chars / CHARS_PER_TOKEN));
+  return Math.ceil(chars / CHARS_PER_TOKEN);
 }

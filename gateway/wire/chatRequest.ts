@@ -50,8 +50,7 @@ export function readChatRequest(source: string, limits: ReadLimits): ModelReques
   for (const [key, node] of root.entries) {
     if (key !== 'messages' && !NOT_READ.has(key)) reader.node(node, `/${key}`, roleOfMember(key));
   }
-  const { segments, carriers, binary, unreadable } = reader;
-  return { source, root, model, stream, segments, carriers, binary, unreadable, continued: null };
+  return reader.result({ source, root, model, stream, continued: null });
 }
 
 function readMessage(reader: RequestReader, node: JsonNode, path: string): void {

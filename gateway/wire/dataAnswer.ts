@@ -13,12 +13,17 @@ const VECTOR_BYTES_MIN = 16;
 const COMPONENT_MAX = 1e4;
 const LARGEST_COMPONENT_MIN = 1e-3;
 
-/** Any JSON object. */
-export function readDataAnswer(root: JsonNode): AnswerPart | null {
-  if (root.kind !== 'object') return null;
+/** Any JSON, whatever it says of itself. */
+export function readLeaves(root: JsonNode): AnswerPart {
   const reader = new AnswerReader();
   reader.strings(root, '');
-  return conclude(reader, root);
+  reader.keys(root);
+  return reader.result({ isError: false, ends: true, usage: null });
+}
+
+/** Any JSON object. */
+export function readDataAnswer(root: JsonNode): AnswerPart | null {
+  return root.kind === 'object' ? { ...readLeaves(root), ...outcome(root) } : null;
 }
 
 /** Embeddings: lists of numbers, or the bytes of such a list as base64, which are no text either. */
@@ -31,7 +36,8 @@ export function readEmbeddingsAnswer(root: JsonNode): AnswerPart | null {
     if (key !== 'data' || node.kind !== 'array') reader.strings(node, `/${key}`);
     else for (const [index, item] of node.items.entries()) readEmbedding(reader, item, `/data/${index}`);
   }
-  return conclude(reader, root);
+  reader.keys(root);
+  return reader.result({ ends: true, ...outcome(root) });
 }
 
 function readEmbedding(reader: AnswerReader, node: JsonNode, path: string): void {
@@ -61,8 +67,6 @@ function isVector(text: string): boolean {
   return largest >= LARGEST_COMPONENT_MIN;
 }
 
-function conclude(reader: AnswerReader, root: JsonObject): AnswerPart {
-  reader.keys(root);
-  const usage = readUsage(member(root, 'usage'));
-  return reader.result({ isError: isSet(member(root, 'error')), ends: true, usage });
+function outcome(root: JsonObject): Pick<AnswerPart, 'isError' | 'usage'> {
+  return { isError: isSet(member(root, 'error')), usage: readUsage(member(root, 'usage')) };
 }

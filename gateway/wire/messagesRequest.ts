@@ -55,8 +55,7 @@ export function readMessagesRequest(source: string, limits: ReadLimits): ModelRe
   for (const [key, node] of root.entries) {
     if (!READ_FIRST.has(key) && !NOT_READ.has(key)) readOther(reader, node, `/${pointerKey(key)}`, roleOfMember(key));
   }
-  const { segments, carriers, binary, unreadable } = reader;
-  return { source, root, model, stream, segments, carriers, binary, unreadable, continued: null };
+  return reader.result({ source, root, model, stream, continued: null });
 }
 
 function readSystem(walk: ContentWalk, reader: RequestReader, node: JsonNode): void {

@@ -89,8 +89,7 @@ class TextsReader extends RequestReader {
     for (const [key, node] of root.entries) {
       if (!read.includes(key) && !NOT_READ.has(key)) this.node(node, `/${pointerKey(key)}`, 'user');
     }
-    const { segments, carriers, binary, unreadable } = this;
-    return { source, root, model, stream, segments, carriers, binary, unreadable, continued: null };
+    return this.result({ source, root, model, stream, continued: null });
   }
 
   #item(item: JsonNode, path: string, list: string, options: TextsOptions): void {

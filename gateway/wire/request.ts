@@ -151,6 +151,12 @@ export class RequestReader {
     this.#segment({ path: `${path}#keys`, role, mime: 'text/plain', text: keys.join('\n'), leaf: null, aside: true });
   }
 
+  /** What was collected, with what the format says beside it. */
+  result(said: Pick<ModelRequest, 'source' | 'root' | 'model' | 'stream' | 'continued'>): ModelRequest {
+    const { segments, carriers, binary, unreadable } = this;
+    return { ...said, segments, carriers, binary, unreadable };
+  }
+
   carrier(carrier: Carrier, leaf: JsonString): void {
     if (this.carriers.length < CARRIERS_MAX && leaf.value.trim() !== '') this.carriers.push({ carrier, leaf });
   }

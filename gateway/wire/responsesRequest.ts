@@ -102,9 +102,8 @@ export function readResponsesRequest(source: string, limits: ReadLimits): ModelR
     if (key === 'tools' && node.kind === 'array') readTools(reader, node.items, '/tools');
     else reader.node(node, `/${pointerKey(key)}`, key === 'tools' ? 'tool' : 'user');
   }
-  const { segments, carriers, binary, unreadable } = reader;
   const continued: Continued | null = responseId === null && itemIds.length === 0 ? null : { responseId, itemIds };
-  return { source, root, model, stream, segments, carriers, binary, unreadable, continued };
+  return reader.result({ source, root, model, stream, continued });
 }
 
 /** The operator's text. In a list of items each has an author of its own, and only the operator's are trusted. */

@@ -3,8 +3,7 @@ import type { SurfaceId } from '../../../config/schema.ts';
 import type { Deps } from '../../deps.ts';
 import type { Exchange } from '../../http/exchange.ts';
 import { openaiErrors } from '../../surface/errorDialect.ts';
-import { type AnswerPart, AnswerReader } from '../../wire/answer.ts';
-import type { JsonNode } from '../../wire/json.ts';
+import { readLeaves } from '../../wire/dataAnswer.ts';
 import { answerWhole } from './answer.ts';
 import { checkProvider, type Place } from './place.ts';
 import { admit, openSession } from './session.ts';
@@ -38,12 +37,4 @@ export async function lookup(deps: Deps, exchange: Exchange, { surface, path, mo
     keep: null,
   };
   await answerWhole(turn);
-}
-
-/** Any JSON: every string stands for itself. */
-export function readLeaves(root: JsonNode): AnswerPart {
-  const reader = new AnswerReader();
-  reader.strings(root, '');
-  reader.keys(root);
-  return reader.result({ isError: false, ends: true, usage: null });
 }

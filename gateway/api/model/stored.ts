@@ -6,10 +6,10 @@ import { echoesOf, unknownId } from '../../kept.ts';
 import type { StreamDialect } from '../../stream/dialect.ts';
 import { responsesSurface } from '../../surface/responses.ts';
 import type { AnswerPart } from '../../wire/answer.ts';
+import { readLeaves } from '../../wire/dataAnswer.ts';
 import type { JsonNode } from '../../wire/json.ts';
 import { readInputItems } from '../../wire/responsesAnswer.ts';
 import { answerStream, answerWhole } from './answer.ts';
-import { readLeaves } from './lookup.ts';
 import { checkProvider, type Place, queryOf } from './place.ts';
 import { admit, openSession } from './session.ts';
 

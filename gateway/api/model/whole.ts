@@ -1,6 +1,7 @@
 /** Whole answers of a provider through the output door: completions, lists, lookups and error bodies. */
 import type { OutputSession } from '../../../engine/stream/session.ts';
 import { GatewayError } from '../../errors.ts';
+import { type EchoFormat, restoreEchoes } from '../../stream/echoes.ts';
 import { disjoint, dropLogprobs } from '../../stream/heldFrame.ts';
 import { ToolCalls } from '../../stream/toolCalls.ts';
 import type { ErrorDialect } from '../../surface/errorDialect.ts';
@@ -16,7 +17,6 @@ import {
   member,
   parseJson,
   replaceString,
-  type Splice,
 } from '../../wire/json.ts';
 
 export interface CheckedAnswer {
@@ -28,12 +28,8 @@ export interface CheckedAnswer {
 }
 
 /** How an answer is read. */
-export interface AnswerFormat {
+export interface AnswerFormat extends EchoFormat {
   readonly read: (root: JsonNode) => AnswerPart | null;
-  /** The client's own words for a text in which the provider repeats the prompt. */
-  readonly restore: (text: string) => string;
-  /** True for what the client itself sent as a trusted text: whatever it holds is no news to it. */
-  readonly isOwn?: (text: string) => boolean;
   readonly depthMax: number;
   readonly errors: ErrorDialect;
 }
@@ -49,21 +45,13 @@ export function checkAnswer(session: OutputSession, answer: WholeAnswer, format:
   return answer.head.status >= 400 ? checkError(session, answer, format) : checkSuccess(session, answer, format);
 }
 
-function checkSuccess(
-  session: OutputSession,
-  answer: WholeAnswer,
-  { read, restore, isOwn, depthMax }: AnswerFormat,
-): CheckedAnswer {
+function checkSuccess(session: OutputSession, answer: WholeAnswer, format: AnswerFormat): CheckedAnswer {
   const source = utf8(answer.body);
-  const root = source === null ? null : parse(source, depthMax);
-  const part = root === null ? null : read(root);
+  const root = source === null ? null : parse(source, format.depthMax);
+  const part = root === null ? null : format.read(root);
   if (source === null || part === null || part.isError) throw new GatewayError('bad_upstream');
   for (const leaf of part.leaves) session.pushLeaf(leaf.name, leaf.text);
-  const splices: Splice[] = part.echoes.flatMap((leaf) => {
-    const text = restore(leaf.value);
-    if (isOwn?.(text) !== true) session.pushLeaf('echo', text);
-    return text === leaf.value ? [] : [replaceString(leaf, text)];
-  });
+  const splices = restoreEchoes(session, part.echoes, format);
   const ranges = part.pieces.map((piece) => {
     const from = session.length(piece.channel);
     session.push(piece.channel, piece.kind, piece.leaf.value);
